@@ -69,6 +69,8 @@ func TestOddBytes(t *testing.T) {
 		{strings.Repeat("/=a b\n", MaxRecords+3), "refused:\nline 8193: a table has at most 8192 records\n"},
 		{strings.Repeat("/", MaxSource+1), "refused:\nline 1: the table has 1048577 bytes, 1048576 are allowed\n"},
 		{"- a: " + strings.Repeat("[", 100), "refused:\nline 1: brackets nest too deep\n"},
+		{"- a: 1\n" + strings.Repeat("- ", 100) + "a", "refused:\nline 2: lists nest too deep\n"},
+		{"- a: " + strings.Repeat("a: ", 2000), "refused:\nline 1: the line has 6005 bytes, 4608 are allowed\n"},
 		{"x" + strings.Repeat("a", MaxYAML), "refused:\nline 1: the table has 262145 bytes, 262144 are allowed\n"},
 	} {
 		if got := show(Parse([]byte(tt.in))); got != tt.want {

@@ -1,6 +1,7 @@
 package tin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 )
+
+// maxYAMLLine bounds a line of YAML: a value of full length fits.
+const maxYAMLLine = MaxValue + 512
 
 // ParseYAML reads a list of maps. A value is a scalar, or a list of scalars,
 // which is their texts with blanks between them. Anchors, aliases, tags and
@@ -57,20 +61,31 @@ func ParseYAML(src []byte) (t *Table, err error) {
 	return y.table, nil
 }
 
-// yamlLimits refuses before the library looks what could cost it much: deep
-// nesting. A table needs three levels.
+// yamlLimits refuses, before the library looks, what costs it more time than
+// the length of the text: deep nesting and long lines. A table needs neither.
 func yamlLimits(src []byte) (line int, why string) {
-	depth, line := 0, 1
-	for _, c := range src {
-		switch c {
-		case '\n':
-			line++
-		case '[', '{':
-			if depth++; depth > 64 {
-				return line, "brackets nest too deep"
+	depth, line := 0, 0
+	for l := range bytes.Lines(src) {
+		line++
+		if len(l) > maxYAMLLine {
+			return line, fmt.Sprintf("the line has %d bytes, %d are allowed", len(l), maxYAMLLine)
+		}
+		lead := bytes.TrimLeft(l, " ")
+		for range 4 {
+			lead = bytes.TrimLeft(bytes.TrimPrefix(lead, []byte("-")), " ")
+		}
+		if bytes.HasPrefix(lead, []byte("- ")) || bytes.HasPrefix(lead, []byte("? ")) {
+			return line, "lists nest too deep"
+		}
+		for _, c := range l {
+			switch c {
+			case '[', '{':
+				if depth++; depth > 64 {
+					return line, "brackets nest too deep"
+				}
+			case ']', '}':
+				depth = max(depth-1, 0)
 			}
-		case ']', '}':
-			depth = max(depth-1, 0)
 		}
 	}
 	return 0, ""
