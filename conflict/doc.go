@@ -39,7 +39,8 @@
 // Every operation that put a version into a register is, at each module, in
 // exactly one class at any time: Live, Overwritten, Deleted, Open, Superseded
 // or Closed. A version that stands beside a visible one of equal bytes counts
-// as Live, for what it says is what is shown; so does a visible tombstone.
+// as Live, for what it says is what is shown; so does a visible tombstone, until
+// it has settled and goes: then whoever drops it moves it to Deleted.
 // Outcome.Counts holds the changes; parked versions and lost transactions are
 // counted by those who know them.
 package conflict

@@ -81,6 +81,10 @@ type Operation struct {
 	// the txn was sequenced but not when its writer read it. They are in the
 	// context and yet not covered. Never a tombstone.
 	Unseen []OpDot
+	// Hidden lists covered versions that the writer was not shown: losers that
+	// stood beside the shown one, with other bytes. Nearly always empty; it
+	// changes no set, only what the ledger keeps.
+	Hidden []OpDot
 }
 
 // Txn is the unit of replication.
