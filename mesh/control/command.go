@@ -1,0 +1,113 @@
+package control
+
+import "drmesh/origin"
+
+// Kind is what a command asks for. Numbers are in raft logs: never reused.
+type Kind uint8
+
+const (
+	KindInit        Kind = 1
+	KindCreateToken Kind = 2
+	KindRevokeToken Kind = 3
+	KindAdmit       Kind = 4
+	KindUpdate      Kind = 5
+	KindLeave       Kind = 6
+	KindReport      Kind = 7
+	KindApply       Kind = 8
+)
+
+// Command is one entry of the control log. Kind says which of the bodies is
+// set. At is the proposer's clock, in unix milliseconds: the only time that
+// Step knows.
+type Command struct {
+	Kind        Kind         `msgpack:"k"`
+	At          int64        `msgpack:"t"`
+	Init        *Init        `msgpack:"i,omitempty"`
+	CreateToken *CreateToken `msgpack:"c,omitempty"`
+	RevokeToken *RevokeToken `msgpack:"r,omitempty"`
+	Admit       *Admit       `msgpack:"a,omitempty"`
+	Update      *Update      `msgpack:"u,omitempty"`
+	Leave       *Leave       `msgpack:"l,omitempty"`
+	Report      *ReportHeads `msgpack:"h,omitempty"`
+	Apply       *Apply       `msgpack:"p,omitempty"`
+}
+
+// Init makes the mesh with its first member, which is number 1, active, and
+// votes.
+type Init struct {
+	Mesh         string   `msgpack:"i"` // id, random, of the proposer's making
+	Name         string   `msgpack:"n"`
+	Authority    []byte   `msgpack:"a"`
+	AuthorityKey []byte   `msgpack:"k"`
+	Module       string   `msgpack:"m"`
+	Addresses    []string `msgpack:"d"`
+	Key          []byte   `msgpack:"p"`
+	Serial       string   `msgpack:"c"`
+}
+
+// CreateToken makes a token; the secret itself never comes here.
+type CreateToken struct {
+	ID      string `msgpack:"i"`
+	Secret  []byte `msgpack:"s"` // SHA-256
+	Role    Role   `msgpack:"r"`
+	Expires int64  `msgpack:"e"`
+}
+
+// RevokeToken makes an unused token worthless.
+type RevokeToken struct {
+	ID string `msgpack:"i"`
+}
+
+// Admit takes a module in by a token. Result.Module is its number.
+type Admit struct {
+	Token     string   `msgpack:"i"`
+	Secret    []byte   `msgpack:"s"` // SHA-256 of the secret that was shown
+	Module    string   `msgpack:"m"`
+	Addresses []string `msgpack:"d"`
+	Key       []byte   `msgpack:"p"`
+	Serial    string   `msgpack:"c"`
+}
+
+// Update changes what it names of a standing member. Status can go from
+// joining to member only.
+type Update struct {
+	Module    origin.Module `msgpack:"m"`
+	Addresses []string      `msgpack:"d,omitempty"` // empty: as they are
+	Serial    string        `msgpack:"c,omitempty"` // empty: as it is
+	Serving   bool          `msgpack:"s,omitempty"` // it has the data: joining becomes member
+	Voter     *bool         `msgpack:"v,omitempty"`
+}
+
+// Leave begins a departure: the module's streams are sealed, and end when
+// everyone who remains has reported. Removed says that the module does not
+// take part itself and that its certificate is revoked.
+type Leave struct {
+	Module  origin.Module `msgpack:"m"`
+	Removed bool          `msgpack:"r"`
+}
+
+// ReportHeads is one member's report on the streams of a module that leaves:
+// the last position that it holds of each. A stream left out is held to
+// nothing. The first report of a member stands.
+type ReportHeads struct {
+	By     origin.Module `msgpack:"b"`
+	Of     origin.Module `msgpack:"o"`
+	Places []Place       `msgpack:"p"`
+}
+
+// Apply puts new tables in force. Base is the epoch that they were compiled
+// against. Result.Epoch is theirs.
+type Apply struct {
+	Base   uint64 `msgpack:"b"`
+	Rules  *Rules `msgpack:"r"`
+	Format string `msgpack:"f"`
+	Source []byte `msgpack:"s"`
+	By     string `msgpack:"w"`
+}
+
+// Result is what a command that was carried out gave.
+type Result struct {
+	Index  uint64        `msgpack:"x" json:"index"`
+	Module origin.Module `msgpack:"m" json:"module"` // Init, Admit
+	Epoch  uint64        `msgpack:"e" json:"epoch"`  // the policy epoch now in force
+}

@@ -1,0 +1,528 @@
+package control
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"drmesh/origin"
+	"drmesh/vosio/path"
+	"drmesh/vosio/tin"
+)
+
+// world is a state that commands are put through as raft would.
+type world struct {
+	t     testing.TB
+	s     *State
+	index uint64
+	keys  int
+}
+
+func (w *world) try(c *Command) (Result, error) {
+	w.t.Helper()
+	b, err := c.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.index++
+	before, _ := w.s.Snapshot()
+	next, res, err := Step(w.s, w.index, b)
+	if after, _ := w.s.Snapshot(); !bytes.Equal(before, after) {
+		w.t.Fatal("Step changed the state that it was given")
+	}
+	// The same state restored from a snapshot takes the same step.
+	copied, rerr := Restore(before)
+	if rerr != nil {
+		w.t.Fatal(rerr)
+	}
+	again, res2, err2 := Step(copied, w.index, b)
+	s1, _ := next.Snapshot()
+	s2, _ := again.Snapshot()
+	if !bytes.Equal(s1, s2) || res != res2 || fmt.Sprint(err) != fmt.Sprint(err2) {
+		w.t.Fatalf("two modules disagree: %v %v, %v %v", res, err, res2, err2)
+	}
+	w.s = next
+	return res, err
+}
+
+func (w *world) must(c *Command) Result {
+	w.t.Helper()
+	res, err := w.try(c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return res
+}
+
+func (w *world) key() []byte {
+	w.keys++
+	k := sha256.Sum256([]byte(fmt.Sprint("key", w.keys)))
+	return k[:]
+}
+
+func secret(id string) []byte { h := sha256.Sum256([]byte("secret of " + id)); return h[:] }
+
+func (w *world) init(module string) {
+	w.must(&Command{Kind: KindInit, At: 1000, Init: &Init{
+		Mesh: "0123456789abcdef", Name: "test", Authority: []byte("CERT"), AuthorityKey: []byte("KEY"),
+		Module: module, Addresses: []string{"127.0.0.1:7101"}, Key: w.key(), Serial: "1",
+	}})
+}
+
+// join admits a module with a token of its own and lets it serve.
+func (w *world) join(module string, role Role) origin.Module {
+	id := fmt.Sprint("t", w.index)
+	w.must(&Command{Kind: KindCreateToken, At: 1000, CreateToken: &CreateToken{ID: id, Secret: secret(id), Role: role, Expires: 5000}})
+	n := w.must(&Command{Kind: KindAdmit, At: 2000, Admit: &Admit{
+		Token: id, Secret: secret(id), Module: module, Addresses: []string{"h:1"}, Key: w.key(), Serial: "2",
+	}}).Module
+	w.must(&Command{Kind: KindUpdate, Update: &Update{Module: n, Serving: true}})
+	return n
+}
+
+func (w *world) number(name string) origin.Module {
+	for i := len(w.s.Members) - 1; i >= 0; i-- {
+		if w.s.Members[i].Name == name {
+			return w.s.Members[i].Number
+		}
+	}
+	w.t.Fatalf("no module %s", name)
+	return 0
+}
+
+func (w *world) names(l []origin.Module) string {
+	var out []string
+	for _, n := range l {
+		out = append(out, w.s.Tables().ModuleName(n))
+	}
+	return strings.Join(out, " ")
+}
+
+func newWorld(t testing.TB) *world { return &world{t: t, s: New()} }
+
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.td")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			w := newWorld(t)
+			datadriven.RunTest(t, f, func(t *testing.T, d *datadriven.TestData) string {
+				w.t = t
+				return w.run(d)
+			})
+		})
+	}
+}
+
+func (w *world) run(d *datadriven.TestData) string {
+	var out strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	tables := w.s.Tables()
+	switch d.Cmd {
+	case "mesh": // name of each member, with =role
+		w.s, w.index = New(), 0
+		for i, line := range strings.Fields(d.Input) {
+			name, role, _ := strings.Cut(line, "=")
+			if i == 0 {
+				w.init(name)
+				continue
+			}
+			w.join(name, Role(role+map[bool]string{true: "member"}[role == ""]))
+		}
+		p("%d members", len(w.s.Members))
+	case "join":
+		for _, name := range strings.Fields(d.Input) {
+			p("%s is %d", name, w.join(name, RoleMember))
+		}
+	case "leave":
+		for _, name := range strings.Fields(d.Input) {
+			w.must(&Command{Kind: KindLeave, Leave: &Leave{Module: w.number(name)}})
+			dep, _ := w.s.Departure(w.number(name))
+			p("waits for %s", w.names(w.s.Missing(dep)))
+			for _, n := range w.s.Missing(dep) {
+				w.must(&Command{Kind: KindReport, Report: &ReportHeads{By: n, Of: w.number(name)}})
+			}
+			m, _ := w.s.Member(w.number(name))
+			p("%s: %s", name, m.Status)
+		}
+	case "check", "apply":
+		c, format, err := CompileText([]byte(d.Input), w.s, path.Context{})
+		if err != nil {
+			p("%s refused", format)
+			p("%v", err)
+			break
+		}
+		for _, x := range c.Warnings {
+			p("warning: %v", x)
+		}
+		for _, x := range Plan(tables, c.Tables) {
+			p("%s", x)
+		}
+		if d.Cmd == "apply" {
+			res, err := w.try(&Command{Kind: KindApply, At: 3000, Apply: c.Apply(format, []byte(d.Input), "kim")})
+			if err != nil {
+				p("refused: %v", err)
+				break
+			}
+			if got := Plan(c.Tables, w.s.Tables()); len(got) > 0 {
+				w.t.Errorf("what was compiled is not what was applied: %v", got)
+			}
+			p("epoch %d", res.Epoch)
+		}
+		if out.Len() == 0 {
+			p("nothing changes")
+		}
+	case "ask":
+		for _, line := range strings.Split(d.Input, "\n") {
+			f := strings.Fields(line)
+			if len(f) == 0 {
+				continue
+			}
+			answer := ""
+			switch f[0] {
+			case "dir":
+				dir, ok := tables.Dir(f[1], f[2])
+				answer = fmt.Sprint(string(dir), " ", ok)
+			case "locate":
+				if s, rel, ok := tables.Locate(f[1], path.Full(f[2])); ok {
+					answer = s.Name + ":" + rel
+				} else {
+					answer = "not shared"
+				}
+			case "write":
+				answer = fmt.Sprint(tables.MayWrite(f[1], f[2], f[3]))
+			case "originate":
+				g, _ := w.s.Group(f[1])
+				answer = fmt.Sprint(tables.MayOriginate(g.Number, w.number(f[2])), " incarnation ", w.s.Incarnation(g.Number, w.number(f[2])))
+			case "destinations":
+				g, _ := w.s.Group(f[1])
+				answer = "[" + w.names(tables.Destinations(g.Number, w.number(f[2]))) + "]"
+				for _, n := range tables.Destinations(g.Number, w.number(f[2])) {
+					if !tables.AppliesHere(origin.Stream{Group: g.Number, Module: w.number(f[2]), Incarnation: 1}, n) {
+						w.t.Error("AppliesHere does not agree with Destinations")
+					}
+				}
+			case "holders":
+				g, _ := w.s.Group(f[1])
+				answer = "[" + w.names(tables.Holders(g.Number)) + "]"
+			case "linked":
+				answer = fmt.Sprint(tables.Linked(w.number(f[1]), w.number(f[2])))
+				if tables.Linked(w.number(f[1]), w.number(f[2])) != tables.Linked(w.number(f[2]), w.number(f[1])) {
+					w.t.Error("Linked has a direction")
+				}
+			case "source":
+				s, _ := tables.Share(f[1])
+				answer = s.SourceModule
+			case "directories":
+				for _, x := range tables.Directories(f[1]) {
+					answer += fmt.Sprintf("%s=%s ", x.Share.Name, x.Path)
+				}
+			case "groups":
+				for _, g := range w.s.Groups {
+					answer += fmt.Sprintf("%s=%d ", g.Name, g.Number)
+				}
+			case "voters":
+				answer = w.names(w.s.IdealVoters())
+			default:
+				w.t.Fatalf("ask %q", line)
+			}
+			p("%s: %s", line, strings.TrimSpace(answer))
+		}
+	default:
+		w.t.Fatalf("no such command %q", d.Cmd)
+	}
+	return out.String()
+}
+
+func TestTokens(t *testing.T) {
+	w := newWorld(t)
+	if _, err := w.try(&Command{Kind: KindCreateToken, CreateToken: &CreateToken{}}); !errors.Is(err, ErrNoMesh) {
+		t.Fatal(err)
+	}
+	w.init("%east#m1")
+	if _, err := w.try(&Command{Kind: KindInit, Init: &Init{}}); !errors.Is(err, ErrMeshExists) {
+		t.Fatal(err)
+	}
+	token := func(id string) *Command {
+		return &Command{Kind: KindCreateToken, At: 1000, CreateToken: &CreateToken{ID: id, Secret: secret(id), Role: RoleMember, Expires: 2000}}
+	}
+	admit := func(id string, at int64, module string, key []byte) *Command {
+		return &Command{Kind: KindAdmit, At: at, Admit: &Admit{Token: id, Secret: secret(id), Module: module, Key: key}}
+	}
+	w.must(token("a"))
+	w.must(token("b"))
+	w.must(token("c"))
+	k1, k2 := w.key(), w.key()
+	wrong := admit("a", 1500, "%west#m1", k1)
+	wrong.Admit.Secret = secret("other")
+	for _, tt := range []struct {
+		what string
+		c    *Command
+		want Code // 0: carried out
+	}{
+		{"same id again", token("a"), ErrTokenExists},
+		{"unknown", admit("x", 1500, "%west#m1", k1), ErrTokenUnknown},
+		{"wrong secret", wrong, ErrTokenUnknown},
+		{"too late", admit("a", 2000, "%west#m1", k1), ErrTokenExpired},
+		{"name taken", admit("a", 1500, "%east#m1", k1), ErrNameTaken},
+		{"bad name", admit("a", 1500, "west", k1), ErrMalformed},
+		{"bad key", admit("a", 1500, "%west#m1", k1[1:]), ErrMalformed},
+		{"good", admit("a", 1999, "%west#m1", k1), 0},
+		{"retried, even late", admit("a", 9999, "%west#m1", k1), 0},
+		{"used", admit("a", 1500, "%north#m1", k2), ErrTokenUsed},
+		{"key taken", admit("b", 1500, "%north#m1", k1), ErrKeyTaken},
+		{"name of a joining module, other key", admit("b", 1500, "%west#m1", k2), ErrNameTaken},
+		{"same module, another token", admit("b", 1500, "%west#m1", k1), 0},
+		{"revoke a used one", &Command{Kind: KindRevokeToken, RevokeToken: &RevokeToken{ID: "a"}}, ErrTokenUsed},
+		{"revoke", &Command{Kind: KindRevokeToken, RevokeToken: &RevokeToken{ID: "c"}}, 0},
+		{"revoked", admit("c", 1500, "%north#m1", k2), ErrTokenUnknown},
+		{"no body", &Command{Kind: KindAdmit}, ErrMalformed},
+		{"from the future", &Command{Kind: 99}, ErrUnknownKind},
+		{"update nobody", &Command{Kind: KindUpdate, Update: &Update{Module: 7}}, ErrNoMember},
+	} {
+		res, err := w.try(tt.c)
+		if tt.want == 0 {
+			if err != nil || tt.c.Kind == KindAdmit && res.Module != 2 {
+				t.Errorf("%s: %+v, %v", tt.what, res, err)
+			}
+			continue
+		}
+		var r *Refused
+		if !errors.Is(err, tt.want) || !errors.As(err, &r) {
+			t.Errorf("%s: %v, want %v", tt.what, err, tt.want)
+		}
+	}
+	if len(w.s.Members) != 2 || w.s.Members[1].Status != Joining {
+		t.Errorf("members: %+v", w.s.Members)
+	}
+	// An index that was applied is not applied again.
+	b, _ := token("z").Encode()
+	if next, _, err := Step(w.s, w.s.Index, b); !errors.Is(err, ErrOldIndex) || next != w.s {
+		t.Error(err)
+	}
+	// Rubbish is refused and counted as an index.
+	if next, _, err := Step(w.s, w.s.Index+1, []byte("\xdd\xff\xff\xff\xff")); !errors.Is(err, ErrMalformed) || next.Index != w.s.Index+1 {
+		t.Error(err)
+	}
+}
+
+const mainTable = "/=record_type include\n =share_name main\n =process_name *\n =source_path %east#d01>data>*\n"
+
+func (w *world) apply(table string) error {
+	w.t.Helper()
+	c, format, err := CompileText([]byte(table), w.s, path.Context{})
+	if err != nil {
+		return err
+	}
+	_, err = w.try(&Command{Kind: KindApply, At: 1, Apply: c.Apply(format, []byte(table), "kim")})
+	return err
+}
+
+func TestLeaveEndsStreams(t *testing.T) {
+	w := newWorld(t)
+	w.init("%east#m1")
+	if _, err := w.try(&Command{Kind: KindLeave, Leave: &Leave{Module: 1}}); !errors.Is(err, ErrLastMember) {
+		t.Fatal(err)
+	}
+	west, north := w.join("%west#m1", RoleMember), w.join("%north#m1", RoleMember)
+	if err := w.apply(mainTable); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := w.s.Group("main")
+	st := origin.Stream{Group: g.Number, Module: west, Incarnation: w.s.Incarnation(g.Number, west)}
+	if st.Incarnation != 1 {
+		t.Fatal("no incarnation")
+	}
+	at := func(seq origin.Seq, h byte) Place { return PlaceOf(st, origin.Position{Seq: seq, Hash: origin.Hash{h}}) }
+	report := func(by, of origin.Module, p ...Place) error {
+		_, err := w.try(&Command{Kind: KindReport, Report: &ReportHeads{By: by, Of: of, Places: p}})
+		return err
+	}
+	if err := report(1, west); !errors.Is(err, ErrNotLeaving) {
+		t.Fatal(err)
+	}
+	w.must(&Command{Kind: KindLeave, Leave: &Leave{Module: west}})
+	if m, _ := w.s.Member(west); m.Status != Leaving {
+		t.Fatal(m.Status)
+	}
+	if err := report(1, west, at(7, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := report(1, west, at(99, 9)); err != nil { // the first report stands
+		t.Fatal(err)
+	}
+	if err := report(north, west, PlaceOf(origin.Stream{Group: 1, Module: north, Incarnation: 1}, origin.Position{Seq: 1})); !errors.Is(err, ErrMalformed) {
+		t.Fatal(err)
+	}
+	if err := report(north, west, at(9, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if _, ended := w.s.End(st); ended {
+		t.Fatal("ended before the leaving module had reported")
+	}
+	// It dies: what it still had is lost to the stream.
+	w.must(&Command{Kind: KindLeave, Leave: &Leave{Module: west, Removed: true}})
+	end, ended := w.s.End(st)
+	if !ended || end.Seq != 9 || end.Hash != (origin.Hash{2}) {
+		t.Fatal(end, ended)
+	}
+	if m, _ := w.s.Member(west); m.Status != Removed || m.Voter {
+		t.Fatalf("%+v", m)
+	}
+	if _, ok := w.s.Named("%west#m1"); ok {
+		t.Fatal("the name is still held")
+	}
+	// The name comes back as another module.
+	if n := w.join("%west#m1", RoleMember); n != 4 || w.s.Incarnation(g.Number, n) != 1 {
+		t.Fatal(n)
+	}
+	// A stream without a txn ends at its genesis. Two leave at once; one dies.
+	w.must(&Command{Kind: KindLeave, Leave: &Leave{Module: north}})
+	w.must(&Command{Kind: KindLeave, Leave: &Leave{Module: 4}})
+	for _, of := range []origin.Module{north, 4} {
+		if err := report(1, of); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := report(4, 4); err != nil {
+		t.Fatal(err)
+	}
+	if err := report(4, north); err != nil {
+		t.Fatal(err)
+	}
+	w.must(&Command{Kind: KindLeave, Leave: &Leave{Module: north, Removed: true}})
+	if len(w.s.Departures) != 0 {
+		t.Fatalf("%+v", w.s.Departures)
+	}
+	st.Module = 4
+	if end, ended := w.s.End(st); !ended || end.Seq != 0 || end.Hash != st.Genesis() {
+		t.Fatal(end, ended)
+	}
+	if got := w.s.IdealVoters(); !reflect.DeepEqual(got, []origin.Module{1}) {
+		t.Fatal(got)
+	}
+}
+
+func TestApplyAgainstAnotherEpoch(t *testing.T) {
+	w := newWorld(t)
+	w.init("%east#m1")
+	c, format, err := CompileText([]byte(mainTable), w.s, path.Context{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := &Command{Kind: KindApply, Apply: c.Apply(format, []byte(mainTable), "")}
+	if res := w.must(cmd); res.Epoch != 1 {
+		t.Fatal(res)
+	}
+	if _, err := w.try(cmd); !errors.Is(err, ErrEpochMoved) {
+		t.Fatal(err)
+	}
+	for range MaxHistory + 5 {
+		if err := w.apply(mainTable); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h := w.s.History; len(h) != MaxHistory || h[len(h)-1].Epoch != w.s.Epoch || string(h[0].Source) != mainTable {
+		t.Fatal(len(h), w.s.Epoch)
+	}
+	bad := c.Apply(format, nil, "")
+	bad.Base = w.s.Epoch
+	rules := *c.Rules
+	rules.Shares = append([]ShareRule{}, rules.Shares...)
+	rules.Shares[0].Group = "nowhere"
+	bad.Rules = &rules
+	if _, err := w.try(&Command{Kind: KindApply, Apply: bad}); !errors.Is(err, ErrTables) {
+		t.Fatal(err)
+	}
+}
+
+func TestVoters(t *testing.T) {
+	w := newWorld(t)
+	w.init("%s1#m")
+	for i, want := range []string{"[1]", "[1 2 3]", "[1 2 3]", "[1 2 3 4 5]", "[1 2 3 4 5]", "[1 2 3 4 5 6 7]", "[1 2 3 4 5 6 7]", "[1 2 3 4 5 6 7]"} {
+		w.join(fmt.Sprintf("%%s%d#m", i+2), RoleMember)
+		if got := fmt.Sprint(w.s.IdealVoters()); got != want {
+			t.Errorf("%d members: %s, want %s", i+2, got, want)
+		}
+	}
+	yes := true
+	w.must(&Command{Kind: KindUpdate, Update: &Update{Module: 9, Voter: &yes}})
+	if got := fmt.Sprint(w.s.IdealVoters()); got != "[1 2 3 4 5 6 9]" {
+		t.Error(got)
+	}
+	leaf := w.join("%leaf#m", RoleLeaf)
+	if _, err := w.try(&Command{Kind: KindUpdate, Update: &Update{Module: leaf, Voter: &yes}}); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
+	}
+}
+
+func TestRefusedTravels(t *testing.T) {
+	in := &Refused{ErrTokenUsed, "token a", "detail"}
+	b, err := encode(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := new(Refused)
+	if err := decode(b, out, 1000, 100); err != nil || *out != *in || !errors.Is(out, ErrTokenUsed) {
+		t.Fatal(out, err)
+	}
+	for c := ErrMalformed; c <= ErrOldIndex; c++ {
+		if strings.HasPrefix(c.Error(), "control refusal") {
+			t.Errorf("code %d has no text", c)
+		}
+	}
+}
+
+func TestStarsMeet(t *testing.T) {
+	for _, tt := range []struct {
+		p, q string
+		want bool
+	}{
+		{"*", "x", true}, {"a*", "*b", true}, {"a*", "b*", false}, {"*.kp", "*.dd", false}, {"a*b*c", "ab*c", true}, {"abc", "abc", true},
+		{"abc", "abd", false}, {"", "*", true}, {"a*b", "a*c", false}, {"*a*", "b*", true},
+	} {
+		if got := starsMeet(tt.p, tt.q); got != tt.want || starsMeet(tt.q, tt.p) != tt.want {
+			t.Errorf("starsMeet(%q, %q) = %v", tt.p, tt.q, got)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	w := newWorld(f)
+	w.init("%east#m1")
+	w.join("%west#m1", RoleMember)
+	if err := w.apply(mainTable); err != nil {
+		f.Fatal(err)
+	}
+	snap, _ := w.s.Snapshot()
+	f.Add(snap)
+	c, _, _ := CompileText([]byte(mainTable), w.s, path.Context{})
+	b, _ := (&Command{Kind: KindApply, Apply: c.Apply(tin.TIN, []byte(mainTable), "x")}).Encode()
+	f.Add(b)
+	b, _ = (&Command{Kind: KindLeave, Leave: &Leave{Module: 2}}).Encode()
+	f.Add(b)
+	f.Add([]byte("\xdd\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		next, _, err := Step(w.s, w.s.Index+1, b)
+		if next == nil || next.Index != w.s.Index+1 || next.Tables() == nil {
+			t.Fatal("no state follows")
+		}
+		if err == nil {
+			if _, err := next.Snapshot(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s, err := Restore(b); err == nil {
+			Step(s, s.Index+1, b)
+		}
+	})
+}

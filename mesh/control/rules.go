@@ -1,0 +1,145 @@
+package control
+
+import (
+	"fmt"
+
+	"drmesh/vosio/path"
+)
+
+// Rules is a compiled control table: what the text says, with paths full and
+// defaults filled in, and nothing that depends on who is a member. It travels
+// in the Apply command and stands in the state.
+type Rules struct {
+	Shares   []ShareRule   `msgpack:"s" json:"shares"`   // in order of first mention
+	Includes []IncludeRule `msgpack:"i" json:"includes"` // in the order of the text: the first match decides
+	Excludes []ExcludeRule `msgpack:"x" json:"excludes"`
+	Maps     []MapRule     `msgpack:"m" json:"maps"`
+	Groups   []GroupRule   `msgpack:"g" json:"groups"`
+	Peers    []PeerRule    `msgpack:"p" json:"peers"`
+}
+
+// ShareRule is a set of files under one name.
+type ShareRule struct {
+	Name        string    `msgpack:"n" json:"name"`
+	Group       string    `msgpack:"g" json:"group"`
+	Root        path.Full `msgpack:"r" json:"root"`          // directory of source_path
+	Destination path.Full `msgpack:"d" json:"destination"`   // its system part means nothing; empty: as Root
+	Policy      string    `msgpack:"p" json:"policy"`        // latest
+	Durability  string    `msgpack:"u" json:"durability"`    // sync, interval
+	IntervalMS  int       `msgpack:"v" json:"interval_ms"`   // with interval
+	OnFull      string    `msgpack:"f" json:"on_full"`       // refuse
+	TwinPorts   bool      `msgpack:"t" json:"twin_ports"`    // not built: false
+	Images      bool      `msgpack:"b" json:"before_images"` // not built: false
+	Line        int       `msgpack:"l" json:"line"`          // of the first include that names it
+}
+
+// IncludeRule lets Process write the files of Share whose names match Name.
+type IncludeRule struct {
+	Share   string `msgpack:"s" json:"share"`
+	Name    string `msgpack:"n" json:"name"`    // star name below the share's directory
+	Process string `msgpack:"p" json:"process"` // star name
+}
+
+// ExcludeRule takes files out, or keeps a process from them.
+type ExcludeRule struct {
+	Path    path.Full `msgpack:"f" json:"path"` // full, on the source's system; empty: by Name in any directory
+	Name    string    `msgpack:"n" json:"name"`
+	Process string    `msgpack:"p" json:"process"`
+}
+
+// MapRule says where a share is at one module.
+type MapRule struct {
+	Share     string    `msgpack:"s" json:"share"`
+	Module    string    `msgpack:"m" json:"module"`
+	Directory path.Full `msgpack:"d" json:"directory"`
+}
+
+// GroupRule is a set of routes.
+type GroupRule struct {
+	Name   string  `msgpack:"n" json:"name"`
+	Mode   string  `msgpack:"m" json:"mode"` // active
+	Routes []Route `msgpack:"r" json:"routes"`
+}
+
+// Route sends what the modules of From write to those of To; both are lists of
+// star names.
+type Route struct {
+	From []string `msgpack:"f" json:"from"`
+	To   []string `msgpack:"t" json:"to"`
+}
+
+// PeerRule lists the modules, by star names, that Module has links with.
+type PeerRule struct {
+	Module string   `msgpack:"m" json:"module"`
+	Peers  []string `msgpack:"p" json:"peers"`
+}
+
+const (
+	maxShares = 4096
+	maxList   = 256 // star names of one list
+)
+
+// check holds rules that came from elsewhere against what the rest relies on.
+// It is no second compilation: the compiler's checks against members were made
+// where the table was proposed.
+func (r *Rules) check() error {
+	if n := max(len(r.Shares), len(r.Groups), len(r.Includes), len(r.Excludes), len(r.Maps), len(r.Peers)); n > 2*maxShares {
+		return fmt.Errorf("tables have %d rules of one kind", n)
+	}
+	shares, groups := map[string]bool{}, map[string]bool{}
+	for _, g := range r.Groups {
+		if err := path.CheckShare(g.Name); err != nil {
+			return err
+		}
+		if groups[g.Name] {
+			return fmt.Errorf("group %s stands twice", g.Name)
+		}
+		if g.Mode != modeActive {
+			return fmt.Errorf("group %s: mode %q is not built yet", g.Name, g.Mode)
+		}
+		groups[g.Name] = true
+	}
+	for _, s := range r.Shares {
+		if err := path.CheckShare(s.Name); err != nil {
+			return err
+		}
+		if shares[s.Name] || !groups[s.Group] {
+			return fmt.Errorf("share %s stands twice, or its group %s does not stand", s.Name, s.Group)
+		}
+		shares[s.Name] = true
+		if _, err := path.Parse(string(s.Root)); err != nil {
+			return err
+		}
+		if s.Destination != "" {
+			if _, err := path.Parse(string(s.Destination)); err != nil {
+				return err
+			}
+		}
+		if s.Policy != policyLatest || s.TwinPorts || s.Images {
+			return fmt.Errorf("share %s uses what is not built yet", s.Name)
+		}
+	}
+	for _, i := range r.Includes {
+		if !shares[i.Share] {
+			return fmt.Errorf("an include names the share %s, which does not stand", i.Share)
+		}
+	}
+	for _, m := range r.Maps {
+		if !shares[m.Share] {
+			return fmt.Errorf("a map names the share %s, which does not stand", m.Share)
+		}
+		if _, err := path.Parse(string(m.Directory)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Rules) share(name string) *ShareRule {
+	for i := range r.Shares {
+		if r.Shares[i].Name == name {
+			return &r.Shares[i]
+		}
+	}
+	return nil
+}
