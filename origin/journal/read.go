@@ -1,0 +1,230 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/origin"
+)
+
+// Entry is a txn in the journal.
+type Entry struct {
+	Seq   origin.Seq
+	Hash  origin.Hash // the chain value after it
+	Bytes []byte
+}
+
+// Read gives the durable entries of a stream after a seq, in order: at least
+// one if there is one, then until maxBytes are reached.
+func (j *Journal) Read(s origin.Stream, after origin.Seq, maxBytes int) ([]Entry, error) {
+	last := j.Durable()[s].Seq
+	if after >= last {
+		return nil, nil
+	}
+	if p := j.Pruned(s); after < p {
+		return nil, fmt.Errorf("read %v after %d: %w up to %d", s, after, ErrPruned, p)
+	}
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: seqKey(keyEntry, s, after+1), UpperBound: seqKey(keyEntry, s, last+1)})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	var l []Entry
+	n := 0
+	want := after + 1
+	for it.First(); it.Valid(); it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return nil, err
+		}
+		q := origin.Seq(binary.BigEndian.Uint64(it.Key()[2+origin.StreamSize:]))
+		if q != want || len(v) < 32 {
+			return nil, fmt.Errorf("read %v:%d: %w: found %d", s, want, ErrDamaged, q)
+		}
+		if n += len(v) - 32; n > maxBytes && len(l) > 0 {
+			break
+		}
+		l = append(l, Entry{q, origin.Hash(v[:32]), append([]byte(nil), v[32:]...)})
+		want++
+	}
+	return l, it.Error()
+}
+
+// HashAt is the chain value at a seq; ok is false when it is not known here
+// any more, or not yet.
+func (j *Journal) HashAt(s origin.Stream, q origin.Seq) (h origin.Hash, ok bool, err error) {
+	if q == 0 {
+		return s.Genesis(), true, nil
+	}
+	j.mu.RLock()
+	t, p := j.tails[s], j.pruned[s]
+	j.mu.RUnlock()
+	switch {
+	case t.Seq == q:
+		return t.Hash, true, nil
+	case p.Seq == q:
+		return p.Hash, true, nil
+	case q > t.Seq || q < p.Seq:
+		return h, false, nil
+	}
+	v, closer, err := j.db.Get(seqKey(keyEntry, s, q))
+	if err == pebble.ErrNotFound {
+		return h, false, nil
+	}
+	if err != nil {
+		return h, false, err
+	}
+	defer closer.Close()
+	if len(v) < 32 {
+		return h, false, fmt.Errorf("read %v:%d: %w", s, q, ErrDamaged)
+	}
+	return origin.Hash(v[:32]), true, nil
+}
+
+// Pruned is the seq up to which entries of a stream are gone.
+func (j *Journal) Pruned(s origin.Stream) origin.Seq {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.pruned[s].Seq
+}
+
+// Prune lets go of a stream's entries up to and with a durable seq.
+func (j *Journal) Prune(s origin.Stream, upto origin.Seq) error {
+	if upto > j.Durable()[s].Seq || upto <= j.Pruned(s) {
+		return nil
+	}
+	h, ok, err := j.HashAt(s, upto)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("prune %v:%d: %w", s, upto, ErrDamaged)
+	}
+	p := origin.Position{Seq: upto, Hash: h}
+	b := j.db.NewBatch()
+	defer b.Close()
+	for _, k := range []byte{keyEntry, keyHead} {
+		end := upto + 1
+		if k == keyHead {
+			end = upto // a head at the boundary still serves
+		}
+		if err := b.DeleteRange(seqKey(k, s, 0), seqKey(k, s, end), nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Set(key(keyPruned, s), appendPosition(nil, p), nil); err != nil {
+		return err
+	}
+	// Readers learn first, so that none meets a hole.
+	j.mu.Lock()
+	j.pruned[s] = p
+	j.mu.Unlock()
+	return b.Commit(pebble.NoSync)
+}
+
+// Local visits the runs of local order from a local number on: which entries
+// took effect here, batch by batch. fn returning false ends it.
+func (j *Journal) Local(from uint64, fn func(local uint64, s origin.Stream, first origin.Seq, count int) bool) error {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: binary.BigEndian.AppendUint64([]byte{'j', keyLocal}, from), UpperBound: []byte{'j', keyLocal + 1}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	const n = origin.StreamSize + 12
+	for it.First(); it.Valid(); it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if len(v)%n != 0 {
+			return fmt.Errorf("local order: %w", ErrDamaged)
+		}
+		local := binary.BigEndian.Uint64(it.Key()[2:])
+		for ; len(v) > 0; v = v[n:] {
+			if !fn(local, origin.DecodeStream(v), origin.Seq(binary.BigEndian.Uint64(v[origin.StreamSize:])), int(binary.BigEndian.Uint32(v[origin.StreamSize+8:]))) {
+				return nil
+			}
+		}
+	}
+	return it.Error()
+}
+
+// Get reads one entry; ok is false when it is not here.
+func (j *Journal) Get(d origin.Dot) (e Entry, ok bool, err error) {
+	v, closer, err := j.db.Get(seqKey(keyEntry, d.Stream, d.Seq))
+	if err == pebble.ErrNotFound {
+		return e, false, nil
+	}
+	if err != nil {
+		return e, false, err
+	}
+	defer closer.Close()
+	if len(v) < 32 {
+		return e, false, fmt.Errorf("read %v: %w", d, ErrDamaged)
+	}
+	return Entry{d.Seq, origin.Hash(v[:32]), append([]byte(nil), v[32:]...)}, true, nil
+}
+
+// headSpacing is how many seqs lie at least between heads that are kept for
+// good. A receiver that catches up takes runs from head to head.
+const headSpacing = 512
+
+// KeepHead stores a verified head of another module's stream, to be handed on
+// with the entries up to it. The latest is always kept, older ones at a
+// distance from each other.
+func (j *Journal) KeepHead(s origin.Stream, seq origin.Seq, head []byte) error {
+	j.mu.Lock()
+	old, had := j.heads[s]
+	if had && seq < old.seq {
+		j.mu.Unlock()
+		return nil
+	}
+	k := keptHead{seq: seq, stored: old.stored, bytes: head}
+	drop := had && old.seq != seq && old.seq != old.stored
+	if !had || seq >= old.stored+headSpacing {
+		k.stored = seq
+	}
+	j.heads[s] = k
+	close(j.changed)
+	j.changed = make(chan struct{})
+	j.mu.Unlock()
+	b := j.db.NewBatch()
+	defer b.Close()
+	if drop {
+		if err := b.Delete(seqKey(keyHead, s, old.seq), nil); err != nil {
+			return err
+		}
+	}
+	if err := b.Set(seqKey(keyHead, s, seq), head, nil); err != nil {
+		return err
+	}
+	return b.Commit(pebble.NoSync)
+}
+
+// LatestHead is the newest head kept of a stream.
+func (j *Journal) LatestHead(s origin.Stream) (seq origin.Seq, head []byte, ok bool) {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	k, ok := j.heads[s]
+	return k.seq, k.bytes, ok
+}
+
+// HeadAfter is the first head kept of a stream beyond a seq: as far as a
+// receiver that stands there can be served at once.
+func (j *Journal) HeadAfter(s origin.Stream, after origin.Seq) (seq origin.Seq, head []byte, ok bool, err error) {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: seqKey(keyHead, s, after+1), UpperBound: append(key(keyHead, s), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)})
+	if err != nil {
+		return 0, nil, false, err
+	}
+	defer it.Close()
+	if !it.First() {
+		return 0, nil, false, it.Error()
+	}
+	v, err := it.ValueAndErr()
+	if err != nil {
+		return 0, nil, false, err
+	}
+	return origin.Seq(binary.BigEndian.Uint64(it.Key()[2+origin.StreamSize:])), append([]byte(nil), v...), true, nil
+}
