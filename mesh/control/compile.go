@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,11 +66,12 @@ type compiler struct {
 	problems tin.Problems
 	warnings tin.Problems
 
-	shares  map[string]*shareText
-	groups  map[string]*groupText
-	sources []sourceText
-	maps    []mapText
-	broken  bool // an include was not understood: its share may be missing
+	shares   map[string]*shareText
+	groups   map[string]*groupText
+	sources  []sourceText
+	maps     []mapText
+	unlinked bool // a module record was not understood: links are not known
+	broken   bool // an include was not understood: its share may be missing
 }
 
 // shareText is what the includes of one share said, and where.
@@ -79,13 +81,13 @@ type shareText struct {
 	stated   map[string]tin.Field
 	route    Route
 	routed   bool // an include states from_modules or to_modules
-	routedAt int
+	routedBy tin.Field
 }
 
 // groupText is what group records and includes said of one group.
 type groupText struct {
 	line    int // of the first mention
-	recs    int // group records
+	routes  int // group records that state a route
 	routeAt int // line of the include that stated the route
 	used    bool
 }
@@ -107,6 +109,7 @@ type texts struct {
 	line int
 	kind *recordKind
 	at   map[string]tin.Field
+	off  map[string]bool // fields that stand there and are wrong: told once
 }
 
 // get is the value of a field, or its default.
@@ -139,7 +142,9 @@ func (t *texts) warn(name, format string, args ...any) {
 func (t *texts) require(names ...string) bool {
 	ok := true
 	for _, n := range names {
-		if !t.has(n) {
+		if t.off[n] {
+			ok = false
+		} else if !t.has(n) {
 			t.bad(n, "a record of type %s needs it: %s", t.kind.name, t.kind.field(n).allowed)
 			ok = false
 		}
@@ -159,7 +164,7 @@ func (c *compiler) record(r *tin.Record) {
 		c.problems.Add(f.Line, "record_type", "%q is not one of: %s", clipText(name), kindNames())
 		return
 	}
-	t := texts{c: c, line: r.Line, kind: k, at: map[string]tin.Field{}}
+	t := texts{c: c, line: r.Line, kind: k, at: map[string]tin.Field{}, off: map[string]bool{}}
 	before := len(c.problems)
 	for _, f := range r.Fields {
 		if f.Name != "record_type" {
@@ -188,6 +193,7 @@ func (c *compiler) record(r *tin.Record) {
 		t.group()
 	case "module":
 		t.module()
+		c.unlinked = c.unlinked || len(c.problems) > before
 	}
 }
 
@@ -211,12 +217,16 @@ func (t *texts) field(f tin.Field) {
 		}
 		return
 	}
-	v, why := f.Value, ""
+	v0, v, why := f.Value, f.Value, ""
 	if v != "" {
 		v, why = k.value(v)
 	}
 	if why != "" {
-		t.c.problems.Add(f.Line, f.Name, "%s (allowed: %s)", why, k.allowed)
+		if k.use == unbuilt {
+			why = fmt.Sprintf("%q is not allowed: %s is", clipText(v0), k.allowed)
+		}
+		t.c.problems.Add(f.Line, f.Name, "%s", why)
+		t.off[name] = true
 		return
 	}
 	f.Value = v
@@ -226,7 +236,7 @@ func (t *texts) field(f tin.Field) {
 	}
 	switch k.use {
 	case unbuilt:
-		t.c.problems.Add(f.Line, f.Name, "%q needs a feature that is not built yet (allowed: %s)", clipText(v), k.allowed)
+		t.c.problems.Add(f.Line, f.Name, "%q needs a feature that is not built yet: %s is allowed", clipText(v), k.allowed)
 	case ignored:
 		t.c.warnings.Add(f.Line, f.Name, "has no effect: %s", cmp.Or(k.note, "a record of type "+t.kind.name+" has no use for it"))
 	}
@@ -249,7 +259,7 @@ func (t *texts) drms() {
 func (t *texts) full(name string, ctx path.Context) (path.Full, bool) {
 	f, err := path.Expand(t.get(name), ctx)
 	if err != nil {
-		t.bad(name, "%v", err)
+		t.bad(name, "%s", whyOf(err))
 		return "", false
 	}
 	return f, true
@@ -319,7 +329,7 @@ func (t *texts) destination(source path.Full) (path.Full, bool) {
 	}
 	dir, err := dir.WithSystem(source.System())
 	if err != nil {
-		t.bad("destination_dir", "%v", err)
+		t.bad("destination_dir", "%s", whyOf(err))
 	}
 	return dir, err == nil
 }
@@ -364,9 +374,9 @@ func (t *texts) share(rule ShareRule) {
 		case "interval_ms":
 			have.IntervalMS, _ = strconv.Atoi(f.Value)
 		case "from_modules":
-			s.route.From, s.routed, s.routedAt = strings.Fields(f.Value), true, f.Line
+			s.route.From, s.routed, s.routedBy = strings.Fields(f.Value), true, f
 		case "to_modules":
-			s.route.To, s.routed, s.routedAt = strings.Fields(f.Value), true, f.Line
+			s.route.To, s.routed, s.routedBy = strings.Fields(f.Value), true, f
 		}
 	}
 }
@@ -499,7 +509,10 @@ func (t *texts) group() {
 		t.c.groups[name] = g
 		t.c.rules.Groups = append(t.c.rules.Groups, GroupRule{Name: name, Mode: modeActive})
 	}
-	g.recs++
+	if !t.has("from_modules") && !t.has("to_modules") {
+		return // the includes may say, or nobody
+	}
+	g.routes++
 	rule := t.c.tablesGroup(name)
 	rule.Routes = append(rule.Routes, Route{t.list("from_modules", "*"), t.list("to_modules", "*")})
 	if len(rule.Routes) > maxList {

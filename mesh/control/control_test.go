@@ -342,7 +342,9 @@ func TestLeaveEndsStreams(t *testing.T) {
 	if st.Incarnation != 1 {
 		t.Fatal("no incarnation")
 	}
-	at := func(seq origin.Seq, h byte) Place { return PlaceOf(st, origin.Position{Seq: seq, Hash: origin.Hash{h}}) }
+	at := func(seq origin.Seq, h byte) Place {
+		return PlaceOf(st, origin.Position{Seq: seq, Hash: origin.Hash{h}})
+	}
 	report := func(by, of origin.Module, p ...Place) error {
 		_, err := w.try(&Command{Kind: KindReport, Report: &ReportHeads{By: by, Of: of, Places: p}})
 		return err

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -131,14 +132,14 @@ func onlyShareName(s string) (string, string) {
 		return "", "a name is missing"
 	}
 	if err := path.CheckShare(s); err != nil {
-		return "", err.Error()
+		return "", whyOf(err)
 	}
 	return s, ""
 }
 
 func moduleName(s string) (string, string) {
 	if err := path.CheckModule(s); err != nil {
-		return "", err.Error()
+		return "", whyOf(err)
 	}
 	return s, ""
 }
@@ -153,7 +154,7 @@ func starList(s string) (string, string) {
 		plain := strings.ReplaceAll(p, "*", "x")
 		if p != "*" && !strings.Contains(p, "*") {
 			if err := path.CheckModule(p); err != nil {
-				return "", err.Error()
+				return "", whyOf(err)
 			}
 		} else if len(p) > path.MaxModule || strings.ContainsAny(plain, ",;>'\"") {
 			return "", fmt.Sprintf("%q is not a star name of modules: names are divided by blanks", clipText(p))
@@ -175,6 +176,14 @@ func off(s string) (string, string) {
 	return number(1, 1<<31-1)(s)
 }
 
+// whyOf is a path's error without its text, which a message here names already.
+func whyOf(err error) string {
+	if e := (*path.Error)(nil); errors.As(err, &e) {
+		return fmt.Sprintf("%q: %s", clipText(e.Text), e.Why)
+	}
+	return err.Error()
+}
+
 func clipText(s string) string {
 	if len(s) > 60 {
 		return s[:60] + "..."
@@ -187,7 +196,11 @@ func bin15(name, normal string) field {
 }
 
 func bitField(name, normal string, u use) field {
-	return field{name: name, use: u, normal: normal, value: bit, allowed: "0, 1 (no, yes; false, true)"}
+	f := field{name: name, use: u, normal: normal, value: bit, allowed: "0 or 1 (no or yes, false or true)"}
+	if u == unbuilt {
+		f.allowed = normal
+	}
+	return f
 }
 
 func text(name string, n int, u use) field {

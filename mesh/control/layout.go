@@ -51,20 +51,23 @@ func (c *compiler) joinGroups() {
 		group := c.tablesGroup(rule.Group)
 		switch {
 		case len(group.Routes) == 0:
-			group.Routes, g.routeAt = []Route{r}, s.routedAt
+			group.Routes, g.routeAt = []Route{r}, s.routedBy.Line
 		case !slices.ContainsFunc(group.Routes, r.same) || len(group.Routes) > 1:
 			at := g.line
-			if g.recs == 0 {
+			if g.routes == 0 {
 				at = g.routeAt
 			}
-			c.problems.Add(s.routedAt, "from_modules", "the group %s has other routes (line %d): all shares of a group go to the same modules", rule.Group, at)
+			c.problems.Add(s.routedBy.Line, s.routedBy.Name, "the group %s has other routes (line %d): all shares of a group go to the same modules", rule.Group, at)
 		}
 	}
 	for i := range c.rules.Shares {
-		// A share without routes of its own, in a group that got them from
-		// another share's include, goes where that goes: nothing to check.
-		if g := c.tablesGroup(c.rules.Shares[i].Group); len(g.Routes) == 0 {
-			g.Routes = []Route{{[]string{"*"}, []string{"*"}}}
+		r := &c.rules.Shares[i]
+		g := c.groups[r.Group]
+		if t := c.tablesGroup(r.Group); len(t.Routes) == 0 {
+			t.Routes = []Route{{[]string{"*"}, []string{"*"}}}
+		}
+		if g.routes == 0 && g.routeAt > 0 && !c.shares[r.Name].routed {
+			c.warnings.Add(r.Line, "group", "the share %s takes the routes of the group %s, which line %d states", r.Name, r.Group, g.routeAt)
 		}
 	}
 	for i := range c.rules.Groups {
@@ -151,6 +154,9 @@ func (c *compiler) sourcesKnown() {
 
 // chains refuses a route that no chain of links serves.
 func (c *compiler) chains() {
+	if c.unlinked {
+		return
+	}
 	for i := range c.rules.Groups {
 		g := &c.rules.Groups[i]
 		line, name := c.routeLine(g.Name)
@@ -175,7 +181,7 @@ func (c *compiler) chains() {
 
 func (c *compiler) routeLine(group string) (int, string) {
 	g := c.groups[group]
-	if g.recs == 0 && g.routeAt > 0 {
+	if g.routes == 0 && g.routeAt > 0 {
 		return g.routeAt, "to_modules"
 	}
 	return g.line, "to_modules"

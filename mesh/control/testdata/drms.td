@@ -111,10 +111,10 @@ check
  =destination_dir       %back#d03>n
 ----
 tin refused
-line 2: tcp_port: "65536" is not a number from 0 to 65535 (allowed: 1 to 65535)
-line 3: no_of_queues: "0" is not a number from 1 to 64 (allowed: 1 to 64, or -1)
-line 4: priority: "10" is not a number from 0 to 9 (allowed: 0 to 9)
-line 5: max_buffer_len: "40000" is not a number from -32768 to 32767 (allowed: -32768 to 32767)
-line 6: tcp_host: it has 40 bytes, char(32) holds 32 (allowed: text of at most 32 bytes)
+line 2: tcp_port: "65536" is not a number from 0 to 65535
+line 3: no_of_queues: "0" is not a number from 1 to 64
+line 4: priority: "10" is not a number from 0 to 9
+line 5: max_buffer_len: "40000" is not a number from -32768 to 32767
+line 6: tcp_host: it has 40 bytes, char(32) holds 32
 line 7: trace_levels: a record of type global_settings has no such field; it has: appl_max_buffers, appl_mirror_default_output, appl_q_timeout, appl_send_alerts_to_25th_line, appl_send_alerts_to_syserr_log, appl_show_stats, check_file_at_close, check_file_at_open, check_file_interval, disable_drms, keep_trying, log_statistics_on_close, max_buffer_len, max_file_errors, no_of_queues, primary_call_timeout, primary_max_buffers, primary_q_read_timeout, priority, qmon_warn_at, queue_threshold, replace_special_chars, resume_at_q_depth, run_on_module, sort_buffer, substitute_system_name, tcp_host, tcp_port, tp_abort_timeout, trace_level, use_queue_no, use_tp, use_yield_processor, user_application_q_timeout
 line 12: destination_dir: line 11 says "%back#d03>m" for the same field
