@@ -15,7 +15,7 @@ const Version = 1
 // Bounds of what a reader accepts besides those of package origin.
 const (
 	maxProcess = 255
-	maxUnseen  = 4096
+	maxDots    = 4096 // of one list of dots
 	maxDepth   = 8
 )
 
@@ -49,11 +49,13 @@ func Append(b []byte, t *origin.Txn) ([]byte, error) {
 	b = pack.AppendArray(b, len(t.Ops))
 	for i := range t.Ops {
 		op := &t.Ops[i]
-		if len(op.Address) > origin.MaxAddress || len(op.Data) > MaxData || len(op.Unseen) > maxUnseen {
+		if len(op.Address) > origin.MaxAddress || len(op.Data) > MaxData || len(op.Unseen) > maxDots || len(op.Hidden) > maxDots {
 			return b[:start], fmt.Errorf("encode %v.%d: %w", t.Dot, i, ErrTooLarge)
 		}
 		n := 4
 		switch {
+		case len(op.Hidden) > 0:
+			n = 8
 		case len(op.Unseen) > 0:
 			n = 7
 		case !op.Birth.IsZero():
@@ -83,11 +85,10 @@ func Append(b []byte, t *origin.Txn) ([]byte, error) {
 			}
 		}
 		if n > 6 {
-			b = pack.AppendArray(b, len(op.Unseen))
-			for _, d := range op.Unseen {
-				b = pack.AppendArray(b, 5)
-				b = appendOpDot(b, d)
-			}
+			b = appendOpDots(b, op.Unseen)
+		}
+		if n > 7 {
+			b = appendOpDots(b, op.Hidden)
 		}
 		if len(b)-start > origin.MaxTxn {
 			return b[:start], fmt.Errorf("encode %v: %w: over %d bytes", t.Dot, ErrTooLarge, origin.MaxTxn)
@@ -109,6 +110,15 @@ func appendOpDot(b []byte, d origin.OpDot) []byte {
 	b = appendStream(b, d.Stream)
 	b = pack.AppendUint(b, uint64(d.Seq))
 	return pack.AppendUint(b, uint64(d.Index))
+}
+
+func appendOpDots(b []byte, l []origin.OpDot) []byte {
+	b = pack.AppendArray(b, len(l))
+	for _, d := range l {
+		b = pack.AppendArray(b, 5)
+		b = appendOpDot(b, d)
+	}
+	return b
 }
 
 func readStream(r *pack.Reader) origin.Stream {
@@ -234,17 +244,30 @@ func decodeOp(r *pack.Reader, d origin.Dot, t *origin.Txn) error {
 		}
 		skip(r, more)
 	}
+	var err error
 	if n > 6 {
-		for m := r.Array(maxUnseen); m > 0 && r.Err() == nil; m-- {
-			more := fields(r, 5)
-			u := readOpDot(r)
-			if more < 0 {
-				return fmt.Errorf("entry %v: %w: unseen", d, ErrDamaged)
-			}
-			skip(r, more)
-			op.Unseen = append(op.Unseen, u)
+		if op.Unseen, err = readOpDots(r); err != nil {
+			return fmt.Errorf("entry %v: %w: unseen", d, err)
 		}
-		skip(r, n-7)
+	}
+	if n > 7 {
+		if op.Hidden, err = readOpDots(r); err != nil {
+			return fmt.Errorf("entry %v: %w: hidden", d, err)
+		}
+		skip(r, n-8)
 	}
 	return nil
+}
+
+func readOpDots(r *pack.Reader) (l []origin.OpDot, err error) {
+	for m := r.Array(maxDots); m > 0 && r.Err() == nil; m-- {
+		more := fields(r, 5)
+		u := readOpDot(r)
+		if more < 0 {
+			return nil, ErrDamaged
+		}
+		skip(r, more)
+		l = append(l, u)
+	}
+	return l, nil
 }
