@@ -1,0 +1,49 @@
+package link
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+
+	"drmesh/origin"
+	"drmesh/origin/entry"
+)
+
+// Errors of Verify.
+var (
+	ErrForged = errors.New("head is not signed by its origin")
+	ErrChain  = errors.New("entries do not chain to the head")
+)
+
+// Verify checks a run of entries that follow from: their chain must lead to
+// the head's position, and the head must be signed by the stream's module.
+// Nothing of a run that fails may be applied or kept.
+func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte, key func(origin.Module) ed25519.PublicKey) (origin.Head, error) {
+	h, err := VerifyHead(head, key)
+	if err != nil {
+		return h, err
+	}
+	if h.Stream != s || h.Position.Seq != from.Seq+origin.Seq(len(entries)) {
+		return h, fmt.Errorf("verify %v:%d..%d: %w: the head is of %v:%d", s, from.Seq+1, from.Seq+origin.Seq(len(entries)), ErrChain, h.Stream, h.Position.Seq)
+	}
+	at := from.Hash
+	for _, e := range entries {
+		at = at.Next(e)
+	}
+	if at != h.Position.Hash {
+		return h, fmt.Errorf("verify %v:%d..%d: %w", s, from.Seq+1, h.Position.Seq, ErrChain)
+	}
+	return h, nil
+}
+
+// VerifyHead checks a head's form and signature.
+func VerifyHead(head []byte, key func(origin.Module) ed25519.PublicKey) (origin.Head, error) {
+	h, err := entry.DecodeHead(head)
+	if err != nil {
+		return h, err
+	}
+	if !entry.VerifyHead(&h, key(h.Stream.Module)) {
+		return h, fmt.Errorf("%v: %w", &h, ErrForged)
+	}
+	return h, nil
+}
