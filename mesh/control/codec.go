@@ -106,7 +106,8 @@ func decode(b []byte, v any, size, elements int) (err error) {
 }
 
 // walker checks every length that a message declares against the bytes that
-// are there, before the library, which believes them, sees it.
+// are there, before the library, which believes them, sees it. Unlike pack.Walk
+// it also counts the elements.
 type walker struct {
 	b        []byte
 	elements int // that it may still hold

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -527,4 +528,73 @@ func FuzzDecode(f *testing.F) {
 			Step(s, s.Index+1, b)
 		}
 	})
+}
+
+func FuzzCompile(f *testing.F) {
+	w := newWorld(f)
+	w.init("%east#m1")
+	w.join("%west#m1", RoleMember)
+	f.Add([]byte(mainTable))
+	for _, file := range []string{"basic", "refused", "drms"} {
+		b, err := os.ReadFile("testdata/" + file + ".td")
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, part := range bytes.Split(b, []byte("\n\n")) {
+			_, table, _ := bytes.Cut(part, []byte("\n"))
+			f.Add(table)
+		}
+	}
+	ctx := path.Context{Module: "%east#m1", Dir: "%east#d01>x"}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, format, err := CompileText(b, w.s, ctx)
+		if err != nil {
+			for _, p := range err.(tin.Problems) {
+				if p.Line < 1 || p.Text == "" {
+					t.Fatalf("problem without place: %+v", p)
+				}
+			}
+			return
+		}
+		// What compiles is taken, and means what the plan said.
+		cmd, err := (&Command{Kind: KindApply, Apply: c.Apply(format, b, "")}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, _, err := Step(w.s, w.s.Index+1, cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := Plan(c.Tables, next.Tables()); len(diff) > 0 {
+			t.Fatal(diff)
+		}
+		for _, d := range next.Tables().Directories("%east#m1") {
+			if full, err := d.Path.Join("x"); err == nil {
+				next.Tables().Locate("%east#m1", full)
+			}
+		}
+	})
+}
+
+// A table of the greatest size compiles in a time that a person waits.
+func TestLargeTable(t *testing.T) {
+	w := newWorld(t)
+	w.init("%s0#m")
+	for i := range 15 {
+		w.join(fmt.Sprintf("%%s%d#m", i+1), RoleMember)
+	}
+	var b strings.Builder
+	for i := range maxShares {
+		fmt.Fprintf(&b, "/=process_name *\n =source_path %%s0#d>dir%d>*\n =durability interval\n", i)
+	}
+	if err := w.apply(b.String()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.s.Tables().Directories("%s7#m")); n != maxShares {
+		t.Fatal(n)
+	}
+	fmt.Fprintf(&b, "/=process_name *\n =source_path %%s0#d>more>*\n")
+	if err := w.apply(b.String()); err == nil || !strings.Contains(err.Error(), "at most 4096 shares") {
+		t.Fatal(err)
+	}
 }

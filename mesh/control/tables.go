@@ -36,9 +36,10 @@ type Tables struct {
 
 	rules    *Rules
 	members  []Member
-	standing map[string]*Member // by name
-	byName   map[string]int     // share's place in Shares
-	byGroup  map[origin.Group]int
+	standing map[string]*Member      // by name
+	byName   map[string]int          // share's place in Shares
+	byGroup  map[origin.Group]int    // group's place in rules.Groups
+	groups   map[string]int          // the same by name
 	maps     map[[2]string]path.Full // by share, module
 	peers    map[string][]string
 }
@@ -54,7 +55,7 @@ func newTables(s *State) *Tables {
 func joinTables(epoch uint64, r *Rules, members []Member, numbers map[string]origin.Group) *Tables {
 	t := &Tables{
 		Epoch: epoch, rules: r, members: members,
-		standing: map[string]*Member{}, byName: map[string]int{}, byGroup: map[origin.Group]int{},
+		standing: map[string]*Member{}, byName: map[string]int{}, byGroup: map[origin.Group]int{}, groups: map[string]int{},
 		maps: map[[2]string]path.Full{}, peers: map[string][]string{},
 	}
 	for i := range members {
@@ -63,6 +64,7 @@ func joinTables(epoch uint64, r *Rules, members []Member, numbers map[string]ori
 		}
 	}
 	for i, g := range r.Groups {
+		t.groups[g.Name] = i
 		if n := numbers[g.Name]; n != 0 {
 			t.byGroup[n] = i
 		}
@@ -105,12 +107,11 @@ func (t *Tables) source(r ShareRule) *Member {
 }
 
 func (t *Tables) groupRule(name string) *GroupRule {
-	for i := range t.rules.Groups {
-		if t.rules.Groups[i].Name == name {
-			return &t.rules.Groups[i]
-		}
+	i, ok := t.groups[name]
+	if !ok {
+		return nil
 	}
-	return nil
+	return &t.rules.Groups[i]
 }
 
 func (t *Tables) group(n origin.Group) *GroupRule {
