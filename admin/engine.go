@@ -1,0 +1,35 @@
+package admin
+
+import "context"
+
+// Engine is what the door leads to: the node. Methods may be called by many
+// goroutines; each honours its context. Errors that are *Error keep their
+// class and hint.
+type Engine interface {
+	Status(ctx context.Context) (*Status, error)
+	Links(ctx context.Context) ([]Link, error)
+	SetLink(ctx context.Context, c LinkChange) error
+	CreateToken(ctx context.Context, r TokenRequest) (*Token, error)
+	// Leave takes this module out of the mesh. Undelivered changes are a
+	// Precondition error unless acceptLoss.
+	Leave(ctx context.Context, acceptLoss bool) error
+	ControlText(ctx context.Context) (*ControlText, error)
+	ControlPlan(ctx context.Context, c ControlChange) (*ControlPlan, error)
+	ControlApply(ctx context.Context, c ControlChange) (*ControlPlan, error)
+	CaughtUp(ctx context.Context, r CaughtUpRequest) (*CaughtUp, error)
+	Files(ctx context.Context, under string) ([]File, error)
+	File(ctx context.Context, path string) (*File, error)
+	Digest(ctx context.Context, path string) (*Digest, error)
+	History(ctx context.Context, path, key string) ([]Change, error)
+	// Journal gives changes to emit in local order until it ends, or with
+	// Follow until ctx does.
+	Journal(ctx context.Context, r JournalRequest, emit func(*Change) error) error
+	Conflicts(ctx context.Context, share string) ([]Conflict, error)
+	Conflict(ctx context.Context, id string) (*Conflict, error)
+	Parked(ctx context.Context) ([]Parked, error)
+	Account(ctx context.Context, scan bool) (*Account, error)
+	// CompareAt gives the digest of a file at another module, by the share's
+	// form of its path.
+	CompareAt(ctx context.Context, module, path string) (*Digest, error)
+	Bench(ctx context.Context, r BenchRequest) (*BenchResult, error)
+}
