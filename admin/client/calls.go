@@ -1,0 +1,151 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"drmesh/admin"
+)
+
+func ask[T any](ctx context.Context, c *Client, route string, q url.Values) (T, error) {
+	var v T
+	return v, c.do(ctx, http.MethodGet, route, q, nil, &v)
+}
+
+func tell[T any](ctx context.Context, c *Client, route string, in any) (T, error) {
+	var v T
+	return v, c.do(ctx, http.MethodPost, route, nil, in, &v)
+}
+
+// Status gives the module's view of itself and the mesh.
+func (c *Client) Status(ctx context.Context) (*admin.Status, error) {
+	return ask[*admin.Status](ctx, c, "/v1/status", nil)
+}
+
+// Links lists the module's links.
+func (c *Client) Links(ctx context.Context) ([]admin.Link, error) {
+	return ask[[]admin.Link](ctx, c, "/v1/links", nil)
+}
+
+// SetLink pauses or resumes the link between two modules.
+func (c *Client) SetLink(ctx context.Context, l admin.LinkChange) error {
+	return c.do(ctx, http.MethodPost, "/v1/links", nil, l, nil)
+}
+
+// CreateToken makes a token that admits one module.
+func (c *Client) CreateToken(ctx context.Context, r admin.TokenRequest) (*admin.Token, error) {
+	return tell[*admin.Token](ctx, c, "/v1/tokens", r)
+}
+
+// Leave takes the module out of the mesh.
+func (c *Client) Leave(ctx context.Context, acceptLoss bool) error {
+	return c.do(ctx, http.MethodPost, "/v1/leave", nil, map[string]bool{"accept_loss": acceptLoss}, nil)
+}
+
+// Control gives the control tables in force.
+func (c *Client) Control(ctx context.Context) (*admin.ControlText, error) {
+	return ask[*admin.ControlText](ctx, c, "/v1/control", nil)
+}
+
+// Plan tells what new tables would change.
+func (c *Client) Plan(ctx context.Context, r admin.ControlChange) (*admin.ControlPlan, error) {
+	return tell[*admin.ControlPlan](ctx, c, "/v1/control/plan", r)
+}
+
+// Apply puts new tables in force.
+func (c *Client) Apply(ctx context.Context, r admin.ControlChange) (*admin.ControlPlan, error) {
+	return tell[*admin.ControlPlan](ctx, c, "/v1/control/apply", r)
+}
+
+// CaughtUp asks whether all that members had is applied here, and waits for it
+// as long as the request says.
+func (c *Client) CaughtUp(ctx context.Context, r admin.CaughtUpRequest) (*admin.CaughtUp, error) {
+	return tell[*admin.CaughtUp](ctx, c, "/v1/caught-up", r)
+}
+
+// Files lists the files below a path; of the whole module if it is empty.
+func (c *Client) Files(ctx context.Context, under string) ([]admin.File, error) {
+	return ask[[]admin.File](ctx, c, "/v1/files", url.Values{"under": {under}})
+}
+
+// File describes one file.
+func (c *Client) File(ctx context.Context, path string) (*admin.File, error) {
+	return ask[*admin.File](ctx, c, "/v1/file", url.Values{"path": {path}})
+}
+
+// Digest gives the digest of a file here, or, if module is not empty, at that
+// module, where path must be of the share's form.
+func (c *Client) Digest(ctx context.Context, module, path string) (*admin.Digest, error) {
+	q := url.Values{"path": {path}}
+	if module != "" {
+		q.Set("module", module)
+	}
+	return ask[*admin.Digest](ctx, c, "/v1/file/digest", q)
+}
+
+// History lists the versions of one record.
+func (c *Client) History(ctx context.Context, path, key string) ([]admin.Change, error) {
+	return ask[[]admin.Change](ctx, c, "/v1/file/history", url.Values{"path": {path}, "key": {key}})
+}
+
+// Journal hands the changes of the journal to fn, in local order.
+func (c *Client) Journal(ctx context.Context, r admin.JournalRequest, fn func(*admin.Change) error) error {
+	q := url.Values{}
+	if r.From != "" {
+		q.Set("from", r.From)
+	}
+	if r.Share != "" {
+		q.Set("share", r.Share)
+	}
+	if r.Follow {
+		q.Set("follow", "1")
+	}
+	if r.Limit > 0 {
+		q.Set("limit", strconv.Itoa(r.Limit))
+	}
+	return c.lines(ctx, "/v1/journal", q, func(b []byte) error {
+		var l struct {
+			admin.Change
+			Error *admin.Error `json:"error"`
+		}
+		if err := json.Unmarshal(b, &l); err != nil {
+			return admin.Errorf(admin.Failed, "bad_answer", "is the node of another version?", "journal: %v", err)
+		}
+		if l.Error != nil {
+			return l.Error
+		}
+		return fn(&l.Change)
+	})
+}
+
+// Conflicts lists open and superseded conflicts and withheld claims.
+func (c *Client) Conflicts(ctx context.Context, share string) ([]admin.Conflict, error) {
+	return ask[[]admin.Conflict](ctx, c, "/v1/conflicts", url.Values{"share": {share}})
+}
+
+// Conflict gives one conflict with both images.
+func (c *Client) Conflict(ctx context.Context, id string) (*admin.Conflict, error) {
+	return ask[*admin.Conflict](ctx, c, "/v1/conflicts/"+url.PathEscape(id), nil)
+}
+
+// Parked lists what cannot be shown at this module.
+func (c *Client) Parked(ctx context.Context) ([]admin.Parked, error) {
+	return ask[[]admin.Parked](ctx, c, "/v1/parked", nil)
+}
+
+// Account sums up where every operation is; by a full scan if scan is set.
+func (c *Client) Account(ctx context.Context, scan bool) (*admin.Account, error) {
+	q := url.Values{}
+	if scan {
+		q.Set("scan", "1")
+	}
+	return ask[*admin.Account](ctx, c, "/v1/account", q)
+}
+
+// Bench has the node write by itself.
+func (c *Client) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchResult, error) {
+	return tell[*admin.BenchResult](ctx, c, "/v1/bench", r)
+}
