@@ -45,7 +45,7 @@ type State uint8
 const (
 	Alive State = 1 // it answers, or somebody says so
 	Dead  State = 2 // it does not answer, and nobody says otherwise
-	Left  State = 3 // it said good-bye
+	Left  State = 3 // it said good-bye (Dead, where that was not heard)
 )
 
 func (s State) String() string {
@@ -112,6 +112,7 @@ type Members struct {
 	mu        sync.Mutex
 	closed    bool
 	meta      Meta
+	leaving   bool
 	pending   map[origin.Module]Event
 	conflicts map[origin.Module]bool
 }
@@ -223,6 +224,20 @@ func (m *Members) Leave(timeout time.Duration) error {
 	m.mu.Unlock()
 	if closed {
 		return nil
+	}
+	m.mu.Lock()
+	m.leaving = true
+	m.mu.Unlock()
+	// memberlist does not tell its users a good-bye from a death, so our
+	// metadata says it first, and gets a few rounds of gossip to spread: the
+	// news of the end takes its place.
+	if err := m.list.UpdateNode(timeout); err == nil && m.list.NumMembers() > 1 {
+		t := time.NewTimer(min(timeout, 4*m.cfg.Timing.Gossip))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-m.done:
+		}
 	}
 	return m.list.Leave(timeout)
 }
@@ -374,38 +389,42 @@ func number(s string) origin.Module {
 // could be so.
 func event(n *memberlist.Node, s State) (Event, bool) {
 	id := number(n.Name)
-	meta, from, err := decodeMeta(n.Meta)
+	meta, from, leaving, err := decodeMeta(n.Meta)
 	if id == 0 || err != nil || from != id {
 		return Event{}, false
+	}
+	if s == Dead && leaving {
+		s = Left
 	}
 	return Event{Module: id, State: s, Meta: meta}, true
 }
 
-// Metadata is a msgpack array: form 1, module, control index, digest. Later
-// forms add elements.
-func appendMeta(b []byte, id origin.Module, m Meta) []byte {
-	b = pack.AppendArray(b, 4)
+// Metadata is a msgpack array: form 1, module, control index, digest, whether
+// the module is about to leave. Later forms add elements.
+func appendMeta(b []byte, id origin.Module, m Meta, leaving bool) []byte {
+	b = pack.AppendArray(b, 5)
 	b = pack.AppendUint(b, 1)
 	b = pack.AppendUint(b, uint64(id))
 	b = pack.AppendUint(b, m.Control)
-	return pack.AppendBytes(b, m.Digest)
+	b = pack.AppendBytes(b, m.Digest)
+	return pack.AppendBool(b, leaving)
 }
 
-func decodeMeta(b []byte) (Meta, origin.Module, error) {
+func decodeMeta(b []byte) (m Meta, id origin.Module, leaving bool, err error) {
 	r := pack.NewReader(b)
 	n := r.Array(16)
 	r.Uint() // form: all so far begin alike
-	id := r.UintMax(1<<32 - 1)
-	var m Meta
+	id = origin.Module(r.UintMax(1<<32 - 1))
 	m.Control = r.Uint()
 	m.Digest = slices.Clone(r.Bytes(maxDigest))
+	leaving = r.Bool()
 	if err := r.Err(); err != nil {
-		return Meta{}, 0, fmt.Errorf("gossip metadata: %w", err)
+		return Meta{}, 0, false, fmt.Errorf("gossip metadata: %w", err)
 	}
-	if n < 4 {
-		return Meta{}, 0, fmt.Errorf("gossip metadata: %d fields", n)
+	if n < 5 {
+		return Meta{}, 0, false, fmt.Errorf("gossip metadata: %d fields", n)
 	}
-	return m, origin.Module(id), nil
+	return m, id, leaving, nil
 }
 
 // delegate is what memberlist asks for our metadata. There are no messages of
@@ -415,7 +434,7 @@ type delegate struct{ m *Members }
 func (d delegate) NodeMeta(int) []byte {
 	d.m.mu.Lock()
 	defer d.m.mu.Unlock()
-	return appendMeta(nil, d.m.cfg.Self, d.m.meta)
+	return appendMeta(nil, d.m.cfg.Self, d.m.meta, d.m.leaving)
 }
 
 func (delegate) NotifyMsg([]byte)                {}
@@ -434,13 +453,7 @@ func (e events) note(n *memberlist.Node, s State) {
 
 func (e events) NotifyJoin(n *memberlist.Node)   { e.note(n, Alive) }
 func (e events) NotifyUpdate(n *memberlist.Node) { e.note(n, Alive) }
-func (e events) NotifyLeave(n *memberlist.Node) {
-	if n.State == memberlist.StateLeft {
-		e.note(n, Left)
-		return
-	}
-	e.note(n, Dead)
-}
+func (e events) NotifyLeave(n *memberlist.Node)  { e.note(n, Dead) }
 
 type conflict struct{ m *Members }
 

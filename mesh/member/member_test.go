@@ -225,16 +225,16 @@ func TestStrangersAndRubbishAreDropped(t *testing.T) {
 }
 
 func TestMetaForm(t *testing.T) {
-	b := appendMeta(nil, 7, Meta{Control: 300, Digest: make([]byte, maxDigest)})
+	b := appendMeta(nil, 7, Meta{Control: 300, Digest: make([]byte, maxDigest)}, true)
 	if len(b) > 512 {
 		t.Errorf("%d bytes", len(b))
 	}
-	m, id, err := decodeMeta(b)
-	if err != nil || id != 7 || m.Control != 300 || len(m.Digest) != maxDigest {
+	m, id, leaving, err := decodeMeta(b)
+	if err != nil || id != 7 || !leaving || m.Control != 300 || len(m.Digest) != maxDigest {
 		t.Errorf("got %v %d %v", m, id, err)
 	}
 	for i := range b {
-		if _, _, err := decodeMeta(b[:i]); err == nil {
+		if _, _, _, err := decodeMeta(b[:i]); err == nil {
 			t.Errorf("took %d of %d bytes", i, len(b))
 		}
 	}

@@ -103,16 +103,20 @@ var reasons = []struct {
 }
 
 // refusals counts what was turned away, and logs each (reason, address) once a
-// minute at most. It remembers a bounded number of addresses.
+// minute at most, and no more than some lines a minute in all, since addresses
+// are cheap. It remembers a bounded number of addresses.
 type refusals struct {
 	mu     sync.Mutex
 	counts map[string]uint64
 	logged map[string]time.Time
+	lines  int       // logged since minute
+	minute time.Time // when lines was last 0
 }
 
 const (
 	relogAfter    = time.Minute
 	maxRemembered = 1024
+	maxLines      = 60
 )
 
 func (n *Net) refuse(err error, addr string) {
@@ -130,8 +134,12 @@ func (n *Net) refuse(err error, addr string) {
 	r.counts[reason]++
 	count := r.counts[reason]
 	last, seen := r.logged[key]
-	quiet := seen && now.Sub(last) < relogAfter
+	if now.Sub(r.minute) >= time.Minute {
+		r.lines, r.minute = 0, now
+	}
+	quiet := seen && now.Sub(last) < relogAfter || r.lines >= maxLines
 	if !quiet {
+		r.lines++
 		if len(r.logged) >= maxRemembered {
 			// Forgetting all costs some repeated lines; keeping all would
 			// let strangers fill memory.
