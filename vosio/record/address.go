@@ -131,7 +131,7 @@ func String(addr []byte) string {
 }
 
 // NewFileID names a file by what every module that creates it alike computes
-// alike: its share ('' for a module's own files), its path below the share's
+// alike: its share (” for a module's own files), its path below the share's
 // root, its life at that path, and its shape.
 func NewFileID(share, rel string, life uint32, organization, recordSize int) origin.FileID {
 	return id("file", share, rel, fmt.Sprintf("%d/%d/%d", life, organization, recordSize))

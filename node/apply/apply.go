@@ -1,0 +1,268 @@
+// Package apply brings txns of other modules into effect here: whole, once, in
+// the order of their streams, and after everything that their contexts name.
+//
+// The decision is the causal gate's (origin/causal), the effect the file
+// system's one write path. Between them stands one goroutine, which owns the
+// gate; it ends with Close. Txns are handed to the committer in the order in
+// which the gate lets them go, and count as applied from then on, since the
+// committer keeps that order.
+//
+// A txn that waits at the gate holds up its own stream only.
+package apply
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"drmesh/origin"
+	"drmesh/origin/causal"
+	"drmesh/origin/entry"
+)
+
+// Engine is where txns take effect; vosio.Engine is one.
+type Engine interface {
+	ApplyLater(ctx context.Context, t *origin.Txn, entry []byte, carry bool, failed func(error)) error
+}
+
+// Config is what an Applier is made of.
+type Config struct {
+	Engine  Engine
+	Applied origin.Context           // what is applied at the start, own streams too
+	Comes   func(origin.Stream) bool // streams that come here
+	Carry   func(origin.Stream) bool // streams that are kept and relayed, not applied
+	// Ready tells whether a policy epoch is known here. A txn of an unknown
+	// one holds its stream until Retry.
+	Ready  func(policy uint64) bool
+	Logger *slog.Logger
+	// Sick is told when a stream is held for what this module does not
+	// understand; nil error: it goes on.
+	Sick func(s origin.Stream, err error)
+}
+
+// Applier is the sink of all received txns.
+type Applier struct {
+	cfg  Config
+	wake chan struct{} // capacity 1
+	stop chan struct{}
+	done chan struct{}
+	once sync.Once
+
+	mu    sync.Mutex // protects what follows; never held across a send
+	inbox []run
+	own   []origin.Dot // of own streams, became durable
+	retry bool
+	reset origin.Context
+
+	gate   *causal.Gate // owned by the goroutine
+	held   map[origin.Stream][]item
+	sicken map[origin.Stream]bool
+}
+
+type run struct {
+	s       origin.Stream
+	after   origin.Seq
+	entries [][]byte
+	lease   *lease
+}
+
+// lease counts the entries of a run that still hold its memory. The applier's
+// goroutine owns it.
+type lease struct {
+	n       int
+	release func()
+}
+
+func (l *lease) done(n int) {
+	if l.n -= n; l.n == 0 && n > 0 && l.release != nil {
+		l.release()
+	}
+}
+
+type item struct {
+	txn   *origin.Txn
+	bytes []byte
+	lease *lease
+}
+
+// New starts an applier.
+func New(cfg Config) *Applier {
+	a := &Applier{cfg: cfg, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}}
+	a.gate = a.newGate(cfg.Applied)
+	go a.loop()
+	return a
+}
+
+// Close stops the applier. What waits is forgotten: it comes again.
+func (a *Applier) Close() {
+	a.once.Do(func() { close(a.stop) })
+	<-a.done
+}
+
+func (a *Applier) poke() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Deliver takes over a verified run of a stream's entries. It does not block:
+// release is called once all of them were let through or dropped, and only
+// then the network grants credit for more; so what waits is bounded by the
+// credit of each stream. Nothing says yet that the run took effect.
+func (a *Applier) Deliver(s origin.Stream, after origin.Seq, entries [][]byte, release func()) {
+	a.mu.Lock()
+	a.inbox = append(a.inbox, run{s, after, entries, &lease{n: len(entries), release: release}})
+	a.mu.Unlock()
+	a.poke()
+}
+
+// Own tells that txns of our own streams became durable: others' contexts may
+// name them. It never blocks.
+func (a *Applier) Own(p []origin.StreamPosition) {
+	a.mu.Lock()
+	for _, e := range p {
+		a.own = append(a.own, origin.Dot{Stream: e.Stream, Seq: e.Seq})
+	}
+	a.mu.Unlock()
+	a.poke()
+}
+
+// Retry looks again at streams that were held for an unknown policy epoch.
+func (a *Applier) Retry() {
+	a.mu.Lock()
+	a.retry = true
+	a.mu.Unlock()
+	a.poke()
+}
+
+// Reset starts again from what is applied now, after a snapshot was taken
+// over. What waits is forgotten.
+func (a *Applier) Reset(applied origin.Context) {
+	a.mu.Lock()
+	a.reset = applied
+	a.mu.Unlock()
+	a.poke()
+}
+
+func (a *Applier) loop() {
+	defer close(a.done)
+	for {
+		select {
+		case <-a.stop:
+			return
+		case <-a.wake:
+		}
+		a.mu.Lock()
+		inbox, own, retry, reset := a.inbox, a.own, a.retry, a.reset
+		a.inbox, a.own, a.retry, a.reset = nil, nil, false, nil
+		a.mu.Unlock()
+		if reset != nil {
+			for s := range a.held {
+				a.forget(s)
+			}
+			a.gate = a.newGate(reset)
+		}
+		for _, d := range own {
+			a.gate.Applied(d)
+		}
+		if retry {
+			for s, l := range a.held {
+				delete(a.held, s)
+				for i := range l {
+					a.offer(l[i])
+				}
+			}
+		}
+		for _, r := range inbox {
+			a.take(r)
+			if !a.drain() {
+				return
+			}
+		}
+		if !a.drain() {
+			return
+		}
+	}
+}
+
+func (a *Applier) forget(s origin.Stream) {
+	for _, it := range a.held[s] {
+		it.lease.done(1)
+	}
+	delete(a.held, s)
+}
+
+func (a *Applier) take(r run) {
+	for i, b := range r.entries {
+		t := new(origin.Txn)
+		d := origin.Dot{Stream: r.s, Seq: r.after + 1 + origin.Seq(i)}
+		if err := entry.Decode(b, d, t); err != nil {
+			// The bytes are what their origin signed: this module is too old
+			// for them. Its own intake of the stream stops, loudly.
+			a.sick(r.s, fmt.Errorf("apply %v: %w", d, err))
+			r.lease.done(len(r.entries) - i)
+			return
+		}
+		a.offer(item{t, b, r.lease})
+	}
+}
+
+func (a *Applier) sick(s origin.Stream, err error) {
+	if !a.sicken[s] {
+		a.sicken[s] = true
+		if a.cfg.Sick != nil {
+			a.cfg.Sick(s, err)
+		}
+	}
+}
+
+func (a *Applier) offer(it item) {
+	s := it.txn.Dot.Stream
+	if len(a.held[s]) > 0 || !a.cfg.Ready(it.txn.Policy) {
+		if len(a.held[s]) == 0 {
+			a.sick(s, fmt.Errorf("apply %v: policy epoch %d is not known here yet", it.txn.Dot, it.txn.Policy))
+		}
+		a.held[s] = append(a.held[s], it)
+		return
+	}
+	if a.sicken[s] {
+		delete(a.sicken, s)
+		if a.cfg.Sick != nil {
+			a.cfg.Sick(s, nil)
+		}
+	}
+	switch a.gate.Offer(causal.Item{Dot: it.txn.Dot, Context: it.txn.Context, Bytes: len(it.bytes), Opaque: it}) {
+	case causal.Held:
+	default: // a duplicate, or behind a gap that a fresh subscription closes
+		it.lease.done(1)
+	}
+}
+
+// drain hands on what the gate lets go; false: the engine is closed.
+func (a *Applier) drain() bool {
+	for {
+		g, ok := a.gate.Ready()
+		if !ok {
+			return true
+		}
+		it := g.Opaque.(item)
+		d := it.txn.Dot
+		err := a.cfg.Engine.ApplyLater(context.Background(), it.txn, it.bytes, a.cfg.Carry(d.Stream), func(err error) {
+			a.cfg.Logger.Warn("a received txn was dropped", "dot", d.String(), "err", err)
+		})
+		it.lease.done(1)
+		if err != nil {
+			return false
+		}
+		a.gate.Applied(d)
+	}
+}
+
+func (a *Applier) newGate(applied origin.Context) *causal.Gate {
+	g := causal.New(applied)
+	g.Subscribe(a.cfg.Comes)
+	return g
+}

@@ -1,0 +1,231 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"drmesh/admin"
+	"drmesh/mesh/control"
+	"drmesh/mesh/raftgroup"
+	"drmesh/origin"
+)
+
+// plane is this module's copy of the control state: what raft has committed,
+// as far as it came here, kept in D/control so that a start without quorum
+// works from the last state known.
+//
+// It is raft's state machine: Apply and Restore are called by raft's one
+// goroutine. Everybody else reads the immutable state.
+type plane struct {
+	path string
+	log  *slog.Logger
+	cur  atomic.Pointer[control.State]
+
+	mu sync.Mutex    // protects ch; never held across I/O
+	ch chan struct{} // closed when the state changes
+}
+
+func openPlane(path string, log *slog.Logger) (*plane, error) {
+	p := &plane{path: path, log: log, ch: make(chan struct{})}
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		p.cur.Store(control.New())
+	case err != nil:
+		return nil, err
+	default:
+		s, err := control.Restore(b)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+		p.cur.Store(s)
+	}
+	return p, nil
+}
+
+// state is the control state known here.
+func (p *plane) state() *control.State { return p.cur.Load() }
+
+// changed is closed at the next change of the state.
+func (p *plane) changed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ch
+}
+
+// wait waits until the state has applied an index.
+func (p *plane) wait(ctx context.Context, index uint64) error {
+	for {
+		ch := p.changed()
+		if p.state().Index >= index {
+			return nil
+		}
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// adopt puts a state in force once it is durable here.
+func (p *plane) adopt(s *control.State) error {
+	b, err := s.Snapshot()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(p.path, b); err != nil {
+		return fmt.Errorf("keep control state: %w", err)
+	}
+	p.cur.Store(s)
+	p.mu.Lock()
+	close(p.ch)
+	p.ch = make(chan struct{})
+	p.mu.Unlock()
+	return nil
+}
+
+// outcome is what a proposal gave, in the form that travels to a proposer at
+// another module.
+type outcome struct {
+	Result  control.Result   `msgpack:"r"`
+	Refused *control.Refused `msgpack:"e,omitempty"`
+	// Failed says why the proposal could not be decided.
+	Failed string `msgpack:"f,omitempty"`
+	Quorum bool   `msgpack:"q,omitempty"` // Failed for want of quorum
+}
+
+// Apply implements raftgroup.FSM.
+func (p *plane) Apply(index uint64, b []byte) any {
+	s := p.state()
+	next, res, err := control.Step(s, index, b)
+	if errors.Is(err, control.ErrOldIndex) {
+		return outcome{Result: control.Result{Index: s.Index}}
+	}
+	if next != nil && next != s {
+		if e := p.adopt(next); e != nil {
+			// A committed command that this module cannot keep: it must not
+			// vote as if it had.
+			panic(fmt.Sprintf("node: control index %d: %v", index, e))
+		}
+	}
+	var r *control.Refused
+	if errors.As(err, &r) {
+		return outcome{Refused: r, Result: control.Result{Index: index}}
+	}
+	if err != nil {
+		return outcome{Failed: err.Error(), Result: control.Result{Index: index}}
+	}
+	return outcome{Result: res}
+}
+
+// Snapshot implements raftgroup.FSM.
+func (p *plane) Snapshot() ([]byte, error) { return p.state().Snapshot() }
+
+// Restore implements raftgroup.FSM.
+func (p *plane) Restore(b []byte) error {
+	s, err := control.Restore(b)
+	if err != nil {
+		return err
+	}
+	if s.Index <= p.state().Index {
+		return nil
+	}
+	return p.adopt(s)
+}
+
+// proposeTimeout bounds the way of a proposal to the leader and back.
+const proposeTimeout = 10 * time.Second
+
+// propose has a command decided by the control group, from whichever module.
+// A refusal is a *control.Refused.
+func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result, error) {
+	c.At = time.Now().UnixMilli()
+	b, err := c.Encode()
+	if err != nil {
+		return control.Result{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	var last error
+	for {
+		o, err := n.proposeOnce(ctx, b)
+		if err == nil && o.Failed == "" {
+			if o.Refused != nil {
+				return o.Result, o.Refused
+			}
+			return o.Result, nil
+		}
+		if err == nil {
+			err = errors.New(o.Failed)
+		}
+		last = err
+		select {
+		case <-ctx.Done():
+			return control.Result{}, failure(admin.NoQuorum, "no_quorum", "bring more voters into reach; reading and writing files go on without them",
+				"the control group did not decide within %v: %v", proposeTimeout, last)
+		case <-time.After(150 * time.Millisecond):
+		}
+	}
+}
+
+func (n *Node) proposeOnce(ctx context.Context, b []byte) (outcome, error) {
+	if n.raft == nil {
+		return outcome{}, errors.New("control is not started")
+	}
+	leader, ok := n.raft.Leader()
+	if !ok {
+		// One who does not vote may not have heard of the leader: ask a voter.
+		for _, m := range n.ctl.state().Members {
+			if m.Voter && m.Standing() && m.Number != n.dir.Number {
+				leader, ok = m.Number, true
+				break
+			}
+		}
+		if !ok {
+			return outcome{}, errors.New("no leader")
+		}
+	}
+	if leader == n.dir.Number {
+		return n.proposeHere(ctx, b)
+	}
+	r, err := n.mesh.Call(ctx, leader, "propose", b)
+	if err != nil {
+		return outcome{}, err
+	}
+	var o outcome
+	if len(r) > control.MaxCommand {
+		return o, fmt.Errorf("module %d: an answer of %d bytes", leader, len(r))
+	}
+	err = msgpack.Unmarshal(r, &o)
+	return o, err
+}
+
+func (n *Node) proposeHere(ctx context.Context, b []byte) (outcome, error) {
+	v, _, err := n.raft.Propose(ctx, b)
+	if err != nil {
+		return outcome{}, err
+	}
+	o, ok := v.(outcome)
+	if !ok {
+		return outcome{}, fmt.Errorf("control gave %T", v)
+	}
+	return o, nil
+}
+
+// servePropose answers a proposal that another module forwards.
+func (n *Node) servePropose(ctx context.Context, from origin.Module, b []byte) ([]byte, error) {
+	o, err := n.proposeHere(ctx, b)
+	if err != nil {
+		o = outcome{Failed: err.Error(), Quorum: errors.Is(err, raftgroup.ErrNoQuorum)}
+	}
+	return msgpack.Marshal(&o)
+}

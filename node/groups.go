@@ -1,0 +1,372 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/admin"
+	"drmesh/mesh/control"
+	"drmesh/origin"
+)
+
+// A group is ready at a module when the module holds all of it up to some
+// vector: it has been there from the group's beginning, or has taken over a
+// snapshot. Until then its shares take no writes here, and no txn of it is
+// pulled. The key 'n''g' group(4) says so on disk: 'r' ready, 'n' not.
+func groupKey(g origin.Group) []byte {
+	return binary.BigEndian.AppendUint32([]byte{'n', 'g'}, uint32(g))
+}
+
+func (n *Node) loadGroups() error {
+	it, err := n.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'n', 'g'}, UpperBound: []byte{'n', 'h'}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for it.First(); it.Valid(); it.Next() {
+		if k := it.Key(); len(k) == 6 {
+			g := origin.Group(binary.BigEndian.Uint32(k[2:]))
+			n.ready[g] = string(it.Value()) == "r"
+			if !n.ready[g] {
+				n.need[g] = "this module joined"
+			}
+		}
+	}
+	return it.Error()
+}
+
+func (n *Node) isReady(g origin.Group) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ready[g]
+}
+
+// setReady notes in a batch that a group is, or is not, whole here.
+func (n *Node) setReady(b pebble.Writer, g origin.Group, ready bool) error {
+	v := []byte("n")
+	if ready {
+		v = []byte("r")
+	}
+	return b.Set(groupKey(g), v, pebble.Sync)
+}
+
+// needSnapshot says that a group's state must be taken from a neighbour.
+func (n *Node) needSnapshot(g origin.Group, why string) {
+	n.mu.Lock()
+	had := n.need[g] != ""
+	if !had {
+		n.need[g] = why
+		n.ready[g] = false
+	}
+	n.mu.Unlock()
+	if !had {
+		n.log.Warn("a snapshot is needed", "group", n.ctl.state().GroupName(g), "why", why)
+		if err := n.setReady(n.db, g, false); err != nil {
+			n.log.Error("group state could not be kept", "err", err)
+		}
+		n.poke()
+	}
+}
+
+// poke has the rules made anew.
+func (n *Node) poke() {
+	select {
+	case n.reload <- struct{}{}:
+	default:
+	}
+}
+
+// setNotCurrent stops writes to a stream of ours that cannot be trusted to
+// continue. It is kept on disk ('n''c' stream) until the module has a new
+// incarnation.
+func (n *Node) setNotCurrent(s origin.Stream, why string) {
+	n.mu.Lock()
+	_, had := n.notCurrent[s]
+	n.notCurrent[s] = why
+	n.mu.Unlock()
+	if had {
+		return
+	}
+	if err := n.db.Set(origin.AppendStream([]byte{'n', 'c'}, s), []byte(why), pebble.Sync); err != nil {
+		n.log.Error("a stop of writes could not be kept", "err", err)
+	}
+	n.alarm("stream "+n.streamName(s)+" is not current", why+"; shared files take no writes here until this module has a new incarnation")
+	n.poke()
+}
+
+func (n *Node) loadNotCurrent() error {
+	it, err := n.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'n', 'c'}, UpperBound: []byte{'n', 'd'}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for it.First(); it.Valid(); it.Next() {
+		if k := it.Key(); len(k) == 2+origin.StreamSize {
+			n.notCurrent[origin.DecodeStream(k[2:])] = string(it.Value())
+		}
+	}
+	return it.Error()
+}
+
+// ownStreams lists what this module writes now, or would write.
+func (n *Node) ownStreams() []origin.Stream {
+	st := n.ctl.state()
+	var l []origin.Stream
+	for _, g := range st.Groups {
+		if s := ownStream(st, g.Number, n.dir.Number); s.Incarnation != 0 && n.isReady(g.Number) {
+			l = append(l, s)
+		}
+	}
+	return l
+}
+
+func (n *Node) keepIdleHead(s origin.Stream, raw []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.idle) < origin.MaxStreams || n.idle[s] != nil {
+		n.idle[s] = raw
+	}
+}
+
+// idleHeads are the heads of streams that have no entry yet.
+func (n *Node) idleHeads() map[origin.Stream][]byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := make(map[origin.Stream][]byte, len(n.idle))
+	for s, b := range n.idle {
+		m[s] = b
+	}
+	return m
+}
+
+// appliedEpoch is the policy epoch whose rules are in force in the file
+// system.
+func (n *Node) appliedEpoch() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.rules == nil {
+		return 0
+	}
+	return n.rules.t.Epoch
+}
+
+func (n *Node) setWants(st *control.State) {
+	t := st.Tables()
+	self := n.dir.Number
+	fn := func(s origin.Stream) bool {
+		if s.Module == self || !n.isReady(s.Group) || !t.AppliesHere(s, self) {
+			return false
+		}
+		return true
+	}
+	n.wants.Store(&fn)
+}
+
+// applyControl brings the module in line with a control state that follows
+// old; nil at the start.
+func (n *Node) applyControl(old, st *control.State) error {
+	t := st.Tables()
+	// Groups that are new here: whole from the beginning, or to be fetched.
+	was := map[origin.Group]bool{}
+	active := true
+	if old != nil {
+		for _, g := range old.Groups {
+			was[g.Number] = true
+		}
+		m, ok := old.Member(n.dir.Number)
+		active = ok && m.Status == control.Active
+	}
+	for _, g := range st.Groups {
+		holds := false
+		alone := true
+		for _, h := range t.Holders(g.Number) {
+			if h == n.dir.Number {
+				holds = true
+			} else {
+				alone = false
+			}
+		}
+		n.mu.Lock()
+		_, known := n.ready[g.Number]
+		n.mu.Unlock()
+		if !holds || known {
+			continue
+		}
+		me, _ := st.Member(n.dir.Number)
+		fresh := alone || old != nil && !was[g.Number] && active
+		if old == nil && me.Status == control.Active && len(n.j.Tails()) == 0 {
+			fresh = true // a founder, or nothing was ever written
+		}
+		if err := n.setReady(n.db, g.Number, fresh); err != nil {
+			return err
+		}
+		n.mu.Lock()
+		n.ready[g.Number] = fresh
+		if !fresh {
+			n.need[g.Number] = "this module joined, or a share was routed to it"
+		}
+		n.mu.Unlock()
+	}
+	n.setWants(st)
+	r := newRules(st, n.dir.Number, n.dir.Module, n.mayWriteGroup)
+	for _, s := range r.shares {
+		n.mu.Lock()
+		if _, bad := n.notCurrent[s.Stream]; bad {
+			s.Stream = origin.Stream{}
+		}
+		n.mu.Unlock()
+		if err := n.eng.MakeDirs(n.ctx, s.Root); err != nil {
+			return fmt.Errorf("make directory %s of share %s: %w", s.Root, s.Name, err)
+		}
+	}
+	if err := n.eng.SetRules(r); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.rules = r
+	n.mu.Unlock()
+	n.heads.setControl(st.Index)
+	n.applier.Retry()
+	if n.mesh != nil {
+		n.mesh.Refresh()
+	}
+	n.net.Recheck()
+	return nil
+}
+
+// mayWriteGroup tells whether a group is open for writes here.
+func (n *Node) mayWriteGroup(g origin.Group) bool { return n.isReady(g) }
+
+// controlLoop follows the control state; it ends with the node.
+func (n *Node) controlLoop() {
+	defer n.wg.Done()
+	cur := n.ctl.state()
+	t := time.NewTicker(500 * time.Millisecond)
+	defer t.Stop()
+	for {
+		ch := n.ctl.changed()
+		if st := n.ctl.state(); st != cur {
+			if err := n.applyControl(cur, st); err != nil && n.ctx.Err() == nil {
+				n.alarm("control state is not in force", err.Error())
+			} else {
+				n.clearAlarm("control state is not in force")
+			}
+			cur = st
+			n.reportDepartures(st)
+			continue
+		}
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-ch:
+		case <-n.reload:
+			if err := n.applyControl(cur, cur); err != nil && n.ctx.Err() == nil {
+				n.alarm("control state is not in force", err.Error())
+			}
+		case <-t.C:
+			n.reportDepartures(cur)
+			n.lead()
+			n.becomeActive(cur)
+		}
+	}
+}
+
+// becomeActive tells control that a joiner has what it needs.
+func (n *Node) becomeActive(st *control.State) {
+	m, ok := st.Member(n.dir.Number)
+	if !ok || m.Status != control.Joining {
+		return
+	}
+	n.mu.Lock()
+	waiting := len(n.need) > 0
+	n.mu.Unlock()
+	if waiting {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
+	defer cancel()
+	_, err := n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: &control.Update{Module: n.dir.Number, Serving: true}})
+	if err != nil && n.ctx.Err() == nil {
+		n.log.Debug("not active yet", "err", err)
+	}
+}
+
+// lead does the leader's duties: the raft group follows the control state.
+func (n *Node) lead() {
+	if n.raft == nil || !n.raft.IsLeader() {
+		return
+	}
+	st := n.ctl.state()
+	in, err := n.raft.Members()
+	if err != nil {
+		return
+	}
+	voter := map[origin.Module]bool{}
+	there := map[origin.Module]bool{}
+	for _, m := range in {
+		there[m.Module], voter[m.Module] = true, m.Voter
+	}
+	ideal := map[origin.Module]bool{}
+	for _, m := range st.IdealVoters() {
+		ideal[m] = true
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
+	defer cancel()
+	yes, no := true, false
+	for _, m := range st.Members {
+		var err error
+		switch {
+		case !m.Standing() && there[m.Number] && m.Number != n.dir.Number:
+			err = n.raft.Remove(ctx, m.Number)
+		case !m.Standing():
+		case !there[m.Number]:
+			err = n.raft.AddNonvoter(ctx, m.Number)
+		case ideal[m.Number] && !voter[m.Number]:
+			if err = n.raft.AddVoter(ctx, m.Number); err == nil && !m.Voter {
+				_, err = n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: &control.Update{Module: m.Number, Voter: &yes}})
+			}
+		case ideal[m.Number] && voter[m.Number] && !m.Voter:
+			_, err = n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: &control.Update{Module: m.Number, Voter: &yes}})
+		case !ideal[m.Number] && voter[m.Number] && m.Number != n.dir.Number:
+			if err = n.raft.Demote(ctx, m.Number); err == nil && m.Voter {
+				_, err = n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: &control.Update{Module: m.Number, Voter: &no}})
+			}
+		}
+		if err != nil && n.ctx.Err() == nil {
+			n.log.Debug("control group does not follow yet", "module", m.Name, "err", err)
+			return
+		}
+	}
+}
+
+// reportDepartures tells control what this module holds of the streams of
+// modules that leave.
+func (n *Node) reportDepartures(st *control.State) {
+	for _, d := range st.Departures {
+		need := false
+		for _, m := range st.Missing(d) {
+			need = need || m == n.dir.Number
+		}
+		if !need {
+			continue
+		}
+		rep := &control.ReportHeads{By: n.dir.Number, Of: d.Module}
+		for _, e := range n.j.Durable().Sorted() {
+			if e.Stream.Module == d.Module {
+				rep.Places = append(rep.Places, control.PlaceOf(e.Stream, e.Position))
+			}
+		}
+		ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
+		_, err := n.propose(ctx, &control.Command{Kind: control.KindReport, Report: rep})
+		cancel()
+		if err != nil && n.ctx.Err() == nil {
+			n.log.Debug("a departure is not reported yet", "of", d.Module, "err", err)
+		}
+	}
+}
+
+var _ = admin.Failed

@@ -1,0 +1,427 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/admin"
+	"drmesh/mesh"
+	"drmesh/mesh/control"
+	"drmesh/mesh/quicnet"
+	"drmesh/mesh/raftgroup"
+	"drmesh/node/apply"
+	"drmesh/origin"
+	"drmesh/origin/clock"
+	"drmesh/origin/journal"
+	"drmesh/vosio"
+	"drmesh/vosio/call"
+	"drmesh/vosio/socket"
+)
+
+// Version is the release, set by the build.
+var Version = "0.1.0"
+
+// Node is a module's peer daemon.
+type Node struct {
+	dir     *dir
+	log     *slog.Logger
+	db      *pebble.DB
+	j       *journal.Journal
+	clock   *clock.Clock
+	heads   *heads
+	ctl     *plane
+	eng     *vosio.Engine
+	applier *apply.Applier
+	net     *quicnet.Net
+	mesh    *mesh.Mesh
+	raft    *raftgroup.Group
+	gossip  gossip
+	app     *socket.Server
+	adm     *admin.Server
+	acks    acks
+	started time.Time
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	wants  atomic.Pointer[func(origin.Stream) bool]
+	reload chan struct{} // capacity 1: rules must be made anew
+
+	mu         sync.Mutex // protects what follows; never held across I/O
+	alarms     map[string]alarm
+	notCurrent map[origin.Stream]string
+	ready      map[origin.Group]bool   // this module holds the group whole
+	need       map[origin.Group]string // groups that need a snapshot, and why
+	idle       map[origin.Stream][]byte
+	paused     map[origin.Module]bool
+	rules      *rules
+	left       bool
+}
+
+type alarm struct {
+	text string
+	at   time.Time
+}
+
+// ServeOptions say which directory to serve.
+type ServeOptions struct {
+	Dir     string
+	Ready   func() // called once the node takes calls and listens
+	Logger  *slog.Logger
+	Recover bool
+}
+
+// Serve runs a module's node until ctx ends.
+func Serve(ctx context.Context, o ServeOptions) error {
+	n, err := Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.Ready != nil {
+		o.Ready()
+	}
+	<-ctx.Done()
+	return n.Close()
+}
+
+// pebbleOptions are made for a module's share of a small machine: some 150 MB
+// in all.
+func pebbleOptions(log *slog.Logger) *pebble.Options {
+	o := &pebble.Options{
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                16 << 20,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		MaxOpenFiles:                512,
+		Logger:                      pebbleLogger{log},
+	}
+	o.CacheSize = 32 << 20
+	return o
+}
+
+type pebbleLogger struct{ log *slog.Logger }
+
+func (pebbleLogger) Infof(string, ...any)              {}
+func (l pebbleLogger) Errorf(f string, args ...any)    { l.log.Error(fmt.Sprintf(f, args...)) }
+func (l pebbleLogger) Fatalf(f string, args ...any)    {
+	l.log.Error("storage failed; the node stops so that nothing is acknowledged that may be lost", "err", fmt.Sprintf(f, args...))
+	os.Exit(1)
+}
+
+// Open starts a node. Close it, or end ctx and close it.
+func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	d, err := openDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1),
+		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
+		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}}
+	n.acks.init()
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	if n.db, err = pebble.Open(d.file("db"), pebbleOptions(n.log)); err != nil {
+		return nil, fmt.Errorf("open %s: %w", d.file("db"), err)
+	}
+	if n.j, err = journal.Open(n.db); err != nil {
+		return nil, err
+	}
+	ceiling, err := loadCeiling(n.db)
+	if err != nil {
+		return nil, err
+	}
+	n.clock = clock.New(nil, max(n.j.LastStamp(), ceiling))
+	n.heads = newHeads(n.db, n.j, n.clock, d.key, ceiling)
+	if n.ctl, err = openPlane(d.file("control"), n.log); err != nil {
+		return nil, err
+	}
+	if err := n.loadGroups(); err != nil {
+		return nil, err
+	}
+	if err := n.openNetwork(); err != nil {
+		return nil, err
+	}
+	if err := n.openControl(ctx); err != nil {
+		return nil, err
+	}
+	st := n.ctl.state()
+	if m, ok := st.Member(d.Number); ok && !m.Standing() {
+		return nil, failure(admin.Precondition, "left", "join again with a token and a new directory", "module %s has left mesh %s", d.Module, d.Mesh)
+	}
+	n.setWants(st)
+	n.rules = newRules(st, d.Number, d.Module, n.isReady)
+	if n.eng, err = vosio.Open(vosio.Config{DB: n.db, Journal: n.j, Clock: n.clock, Rules: n.rules, Self: d.Number, Name: d.Module,
+		Logger: n.log, Decide: new(decider).decide, Durable: n.durable}); err != nil {
+		return nil, err
+	}
+	n.applier = apply.New(apply.Config{Engine: n.eng, Applied: n.j.Tails().Context(),
+		Comes: func(s origin.Stream) bool { return (*n.wants.Load())(s) },
+		Carry: func(origin.Stream) bool { return false },
+		Ready: func(policy uint64) bool { return policy <= n.appliedEpoch() }, Logger: n.log, Sick: n.sick})
+	if err := n.applyControl(nil, st); err != nil {
+		return nil, err
+	}
+	n.openMesh()
+	n.openGossip()
+	n.wg.Add(3)
+	go n.controlLoop()
+	go n.housekeep()
+	go n.snapshots()
+	if n.app, err = socket.Serve(d.file("app.sock"), n.newProcess, n.log); err != nil {
+		return nil, err
+	}
+	if n.adm, err = admin.Serve(d.file("admin.sock"), engine{n}); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// newProcess makes the file system's side of a program at the socket.
+func (n *Node) newProcess(name string, cred socket.Cred) socket.Process { return n.eng.NewProcess(name) }
+
+// Close stops a node: doors first, then network, then storage. What was
+// acknowledged is durable.
+func (n *Node) Close() error {
+	n.cancel()
+	var errs []error
+	if n.adm != nil {
+		errs = append(errs, n.adm.Close())
+	}
+	if n.app != nil {
+		errs = append(errs, n.app.Close())
+	}
+	n.closeGossip()
+	if n.raft != nil {
+		errs = append(errs, n.raft.Shutdown())
+	}
+	if n.net != nil {
+		errs = append(errs, n.net.Close())
+	}
+	n.wg.Wait()
+	if n.applier != nil {
+		n.applier.Close()
+	}
+	if n.eng != nil {
+		errs = append(errs, n.eng.Close())
+	}
+	if n.db != nil {
+		errs = append(errs, n.db.Close())
+	}
+	n.dir.close()
+	return errors.Join(errs...)
+}
+
+// durable is told by the file system what became durable.
+func (n *Node) durable(v []origin.StreamPosition) {
+	var own []origin.StreamPosition
+	for _, e := range v {
+		if e.Stream.Module == n.dir.Number {
+			own = append(own, e)
+		}
+	}
+	if len(own) > 0 && n.applier != nil {
+		n.applier.Own(own)
+	}
+	n.acks.self(v)
+}
+
+// sick is told by the applier that a stream is held, or goes on.
+func (n *Node) sick(s origin.Stream, err error) {
+	key := "stream " + n.streamName(s) + " is held"
+	if err == nil {
+		n.clearAlarm(key)
+		return
+	}
+	n.alarm(key, err.Error())
+}
+
+// alarm raises an alarm once, until it is cleared, and logs it.
+func (n *Node) alarm(key, text string, args ...any) {
+	n.mu.Lock()
+	_, had := n.alarms[key]
+	if !had && len(n.alarms) < 1000 {
+		n.alarms[key] = alarm{text, time.Now()}
+	}
+	n.mu.Unlock()
+	if !had {
+		n.log.Warn(key, append([]any{"what", text}, args...)...)
+	}
+}
+
+func (n *Node) clearAlarm(key string) {
+	n.mu.Lock()
+	_, had := n.alarms[key]
+	delete(n.alarms, key)
+	n.mu.Unlock()
+	if had {
+		n.log.Info("over: " + key)
+	}
+}
+
+func (n *Node) alarmList() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := make([]string, 0, len(n.alarms))
+	for k, a := range n.alarms {
+		l = append(l, k+": "+a.text)
+	}
+	sort.Strings(l)
+	return l
+}
+
+// openNetwork opens the UDP port and answers joiners.
+func (n *Node) openNetwork() (err error) {
+	n.net, err = quicnet.Listen(quicnet.Config{
+		Identity:  quicnet.Identity{Cert: n.dir.cert, Key: n.dir.key, Authorities: []*x509.Certificate{n.dir.authority.Certificate()}},
+		Listen:    n.dir.Listen,
+		Addresses: n.addresses,
+		Admit: func(m origin.Module, cert *x509.Certificate) error {
+			x, ok := n.ctl.state().Member(m)
+			switch {
+			case !ok:
+				// A member whose admission has not come here yet: it has a
+				// certificate of the authority, which is given out for no
+				// less. What it may say, control decides.
+				return nil
+			case !x.Standing():
+				return fmt.Errorf("module %s has left or was removed", x.Name)
+			case len(x.Key) > 0 && !ed25519.PublicKey(x.Key).Equal(cert.PublicKey):
+				return fmt.Errorf("module %s has another key", x.Name)
+			}
+			return nil
+		},
+		Logger: n.log,
+	})
+	if err != nil {
+		return failure(admin.Precondition, "cannot_listen", "another process has the address, or it is not this machine's", "%v", err)
+	}
+	return nil
+}
+
+func (n *Node) addresses(m origin.Module) []string {
+	x, _ := n.ctl.state().Member(m)
+	return x.Addresses
+}
+
+// openControl starts raft, and makes the mesh on its founder's first start.
+func (n *Node) openControl(ctx context.Context) (err error) {
+	if n.raft, err = raftgroup.Start(raftgroup.Config{Dir: n.dir.path, Self: n.dir.Number, Bootstrap: n.dir.Founder, FSM: n.ctl,
+		Dial: func(ctx context.Context, m origin.Module) (net.Conn, error) { return n.net.Open(ctx, m, quicnet.Raft) }, Logger: n.log}); err != nil {
+		return err
+	}
+	n.net.Handle(quicnet.Raft, func(ctx context.Context, peer origin.Module, s quicnet.Stream) { n.raft.Accept(peer, s) })
+	if !n.dir.Founder || n.ctl.state().Mesh != "" {
+		return nil
+	}
+	key, err := n.dir.authority.KeyPEM()
+	if err != nil {
+		return err
+	}
+	_, err = n.propose(ctx, &control.Command{Kind: control.KindInit, Init: &control.Init{
+		Mesh: n.dir.MeshID, Name: n.dir.Mesh, Authority: n.dir.authority.CertPEM(), AuthorityKey: key,
+		Module: n.dir.Module, Addresses: n.dir.Listen, Key: n.dir.key.Public().(ed25519.PublicKey)}})
+	if errors.Is(err, control.ErrMeshExists) {
+		return nil
+	}
+	return err
+}
+
+// openMesh starts the moving of txns.
+func (n *Node) openMesh() {
+	n.mesh = mesh.New(mesh.Config{Self: n.dir.Number, MeshID: n.dir.MeshID, Network: network{n.net}, Source: source{n}, Sink: sink{n},
+		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, Logger: n.log})
+	n.mesh.HandleRPC("propose", n.servePropose)
+	n.mesh.HandleRPC("vector", n.serveVector)
+	n.mesh.HandleRPC("digest", n.serveDigest)
+	n.mesh.HandleRPC("pause", n.servePause)
+	n.mesh.HandleRPC("clock", n.serveClock)
+	n.mesh.HandleSnapshot(n.serveSnapshot)
+	n.net.ServeJoin(n.serveJoin)
+	n.wg.Add(1)
+	go func() {
+		defer n.wg.Done()
+		n.mesh.Run(n.ctx)
+	}()
+}
+
+func (n *Node) key(m origin.Module) ed25519.PublicKey {
+	x, ok := n.ctl.state().Member(m)
+	if !ok {
+		return nil
+	}
+	return x.Key
+}
+
+// peers lists the neighbours that this module has data links with.
+func (n *Node) peers() []origin.Module {
+	st := n.ctl.state()
+	t := st.Tables()
+	var l []origin.Module
+	for _, m := range st.Members {
+		if m.Standing() && m.Number != n.dir.Number && t.Linked(n.dir.Number, m.Number) {
+			l = append(l, m.Number)
+		}
+	}
+	return l
+}
+
+// network gives mesh the streams of quicnet.
+type network struct{ q *quicnet.Net }
+
+func (w network) Open(ctx context.Context, m origin.Module, k quicnet.Kind) (net.Conn, error) {
+	return w.q.Open(ctx, m, k)
+}
+
+func (w network) Handle(k quicnet.Kind, fn func(context.Context, origin.Module, net.Conn)) {
+	w.q.Handle(k, func(ctx context.Context, m origin.Module, s quicnet.Stream) { fn(ctx, m, s) })
+}
+
+func (w network) RTT(m origin.Module) time.Duration { return w.q.PeerStats(m).RTT }
+
+// moduleName is %system#module, or the number where control does not know it.
+func (n *Node) moduleName(m origin.Module) string {
+	if x, ok := n.ctl.state().Member(m); ok {
+		return x.Name
+	}
+	return fmt.Sprintf("module %d", m)
+}
+
+// streamName is %system#module.incarnation/group.
+func (n *Node) streamName(s origin.Stream) string {
+	g := n.ctl.state().GroupName(s.Group)
+	if g == "" {
+		g = fmt.Sprint(s.Group)
+	}
+	return fmt.Sprintf("%s.%d/%s", n.moduleName(s.Module), s.Incarnation, g)
+}
+
+// dotName is stream:seq, with .N for an operation that is not the first.
+func (n *Node) dotName(d origin.OpDot) string {
+	s := fmt.Sprintf("%s:%d", n.streamName(d.Stream), d.Seq)
+	if d.Index > 0 {
+		s += fmt.Sprintf(".%d", d.Index)
+	}
+	return s
+}
+
+var _ = call.OrgFixed

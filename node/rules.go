@@ -1,0 +1,78 @@
+package node
+
+import (
+	"time"
+
+	"drmesh/mesh/control"
+	"drmesh/origin"
+	"drmesh/vosio"
+	"drmesh/vosio/path"
+)
+
+// rules is one control state as the file system asks it. It never changes.
+type rules struct {
+	t      *control.Tables
+	module string
+	shares []*vosio.Share
+	byName map[string]*vosio.Share
+}
+
+// newRules joins a control state with what this module holds: a group that is
+// not ready (its snapshot is still to come, or the module must take a new
+// incarnation) has no stream to write under.
+func newRules(st *control.State, self origin.Module, module string, ready func(origin.Group) bool) *rules {
+	r := &rules{t: st.Tables(), module: module, byName: map[string]*vosio.Share{}}
+	for _, d := range r.t.Directories(module) {
+		s := &vosio.Share{Name: d.Share.Name, Group: d.Share.GroupNumber, Root: string(d.Path), Policy: st.Epoch}
+		if d.Share.Durability == control.Interval {
+			s.Interval = time.Duration(d.Share.IntervalMS) * time.Millisecond
+		}
+		if ready(s.Group) && r.t.MayOriginate(s.Group, self) {
+			s.Stream = ownStream(st, s.Group, self)
+		}
+		r.shares = append(r.shares, s)
+		r.byName[s.Name] = s
+	}
+	return r
+}
+
+// ownStream is what a module writes a group under now; zero if nothing: the
+// stream has an end, or control has given no incarnation.
+func ownStream(st *control.State, g origin.Group, self origin.Module) origin.Stream {
+	inc := st.Incarnation(g, self)
+	if inc == 0 {
+		return origin.Stream{}
+	}
+	s := origin.Stream{Group: g, Module: self, Incarnation: inc}
+	if _, ended := st.End(s); ended {
+		return origin.Stream{}
+	}
+	return s
+}
+
+// Locate implements vosio.Rules.
+func (r *rules) Locate(full string) (*vosio.Share, string) {
+	s, rel, ok := r.t.Locate(r.module, path.Full(full))
+	if ok {
+		return r.byName[s.Name], rel
+	}
+	// A directory below a share's root is the share's, also when no include
+	// names it as a file.
+	for _, s := range r.shares {
+		if full == s.Root {
+			return nil, full
+		}
+	}
+	return nil, full
+}
+
+// Share implements vosio.Rules.
+func (r *rules) Share(name string) *vosio.Share { return r.byName[name] }
+
+// Shares implements vosio.Rules.
+func (r *rules) Shares() []*vosio.Share { return r.shares }
+
+// MayWrite implements vosio.Rules.
+func (r *rules) MayWrite(s *vosio.Share, rel, process string) bool {
+	return r.t.MayWrite(s.Name, rel, process)
+}

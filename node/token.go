@@ -1,0 +1,54 @@
+package node
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"drmesh/admin"
+)
+
+// token is what admits one module once. Its text holds a secret: whoever has
+// it may join.
+type token struct {
+	ID        string   `json:"i"`
+	Secret    []byte   `json:"s"` // 32 bytes; control keeps its SHA-256 alone
+	Authority string   `json:"a"` // fingerprint of the mesh's authority
+	Addresses []string `json:"p"` // where members listen
+}
+
+const tokenPrefix = "drmesh1-"
+
+func newToken(authority string, addresses []string) token {
+	var b [40]byte
+	rand.Read(b[:])
+	return token{ID: hex.EncodeToString(b[:8]), Secret: b[8:], Authority: authority, Addresses: addresses}
+}
+
+// hash is what control keeps, and the key of the proof at join.
+func (t token) hash() [32]byte { return sha256.Sum256(t.Secret) }
+
+func (t token) String() string {
+	b, err := json.Marshal(t)
+	if err != nil {
+		panic("node: token: " + err.Error()) // strings and bytes always marshal
+	}
+	return tokenPrefix + base64.RawURLEncoding.EncodeToString(b)
+}
+
+func parseToken(s string) (token, error) {
+	bad := failure(admin.NotPermitted, "token_malformed", "make one with \"drmesh token create --dir D\" at a member, and give it whole", "this is no token of DRMesh")
+	var t token
+	s = strings.TrimSpace(s)
+	if !strings.HasPrefix(s, tokenPrefix) || len(s) > 8192 {
+		return t, bad
+	}
+	b, err := base64.RawURLEncoding.DecodeString(s[len(tokenPrefix):])
+	if err != nil || json.Unmarshal(b, &t) != nil || len(t.Secret) != 32 || t.ID == "" || len(t.Addresses) == 0 {
+		return t, bad
+	}
+	return t, nil
+}

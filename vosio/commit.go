@@ -1,0 +1,504 @@
+package vosio
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/origin"
+	"drmesh/origin/entry"
+	"drmesh/origin/journal"
+	"drmesh/vosio/call"
+)
+
+// Bounds of one batch: it is cut when it holds this much, so that nobody waits
+// for a batch that never ends.
+const (
+	batchRequests = 512
+	batchBytes    = 1 << 20
+)
+
+// request is one turn of the committer.
+type request struct {
+	process string
+	// Exactly one of these says what to do.
+	changes []change        // record changes of a local call or transaction
+	build   func(*tx) error // a call on files: adds operations to the tx
+	remote  *remoteTxn      // a txn of another module
+	admin   func(*tx) error // writes of the engine's own: no txn
+	look    func()          // a look at the committer's state, between batches
+
+	done   chan error  // capacity 1; nil: nobody waits
+	failed func(error) // told, by the committer, what went wrong when nobody waits
+	out    []committed // for changes: where they went
+	err    error       // Inline
+}
+
+// remoteTxn is a txn as it came, in the bytes that go on to others.
+type remoteTxn struct {
+	txn   *origin.Txn
+	entry []byte
+	carry bool // keep and relay it; its shares are not here
+}
+
+// change is one intended change of a record.
+type change struct {
+	file *file
+	kind changeKind
+	// addr is the record's address. An insert may leave it nil: the committer
+	// takes the next number, the identity key or the birth, as the file has.
+	addr []byte
+	data []byte
+	// seen are the dots that stood when the port read the record; hasSeen
+	// says that it did. Without, the write has seen all.
+	seen    []origin.OpDot
+	hasSeen bool
+}
+
+type changeKind uint8
+
+const (
+	insert changeKind = iota + 1
+	rewrite
+	remove
+)
+
+// committed says where a change went.
+type committed struct {
+	addr  []byte
+	birth origin.Birth
+	dot   origin.OpDot
+}
+
+// flight is a batch on its way to the disk. The committer makes it, the
+// acknowledger ends it.
+type flight struct {
+	b        *pebble.Batch
+	sync     bool
+	waiters  []*request
+	vector   []origin.StreamPosition
+	interval time.Duration // of an unsynced batch: when it must be flushed
+}
+
+// committer is the state of the one write path. It belongs to the committer's
+// goroutine alone.
+type committer struct {
+	e *Engine
+
+	// The batch being built.
+	b        *pebble.Batch
+	app      *journal.Appender
+	began    bool
+	sync     bool
+	interval time.Duration
+	bytes    int
+	n        int // requests in b
+	waiters  []*request
+	touched  map[uint64]struct{} // registers changed in b: hashes, a false hit only cuts the batch
+	streams  map[origin.Stream]struct{}
+	stats    map[*file]struct{}
+
+	// What a new entry names.
+	contexts map[origin.Stream]origin.Context              // full context of each remote stream's last txn
+	pending  map[origin.Group]map[origin.Stream]origin.Seq // applied since our own last txn of the group
+	localSeq origin.Seq                                    // numbers changes of unshared files
+
+	t tx // reused
+}
+
+func (c *committer) init(e *Engine) {
+	c.e = e
+	c.touched = map[uint64]struct{}{}
+	c.streams = map[origin.Stream]struct{}{}
+	c.stats = map[*file]struct{}{}
+	c.contexts = map[origin.Stream]origin.Context{}
+	c.pending = map[origin.Group]map[origin.Stream]origin.Seq{}
+	c.b = e.db.NewBatch()
+	c.recount()
+}
+
+// recount sets what a new entry must name after start, or after a snapshot was
+// adopted: all that is applied, less what our own last txn named. Naming a
+// stream twice is harmless.
+func (c *committer) recount() {
+	c.pending = map[origin.Group]map[origin.Stream]origin.Seq{}
+	for s, p := range c.e.j.Tails() {
+		if s.Group == 0 {
+			c.localSeq = max(c.localSeq, p.Seq)
+			continue
+		}
+		c.noteApplied(s, p.Seq)
+	}
+	clear(c.contexts)
+}
+
+func (c *committer) noteApplied(s origin.Stream, q origin.Seq) {
+	m := c.pending[s.Group]
+	if m == nil {
+		m = map[origin.Stream]origin.Seq{}
+		c.pending[s.Group] = m
+	}
+	m[s] = q
+}
+
+// takeContext lists what was applied in a group since the own stream's last
+// txn, in order, and forgets it.
+func (c *committer) takeContext(dst []origin.StreamSeq, own origin.Stream) []origin.StreamSeq {
+	m := c.pending[own.Group]
+	if len(m) == 0 {
+		return dst
+	}
+	for s, q := range m {
+		if s != own {
+			dst = append(dst, origin.StreamSeq{Stream: s, Seq: q})
+		}
+	}
+	clear(m)
+	slices.SortFunc(dst, func(a, b origin.StreamSeq) int { return a.Stream.Compare(b.Stream) })
+	return dst
+}
+
+// commitLoop is the committer. It ends when the engine closes, after it
+// answered what was queued.
+func (e *Engine) commitLoop() {
+	defer e.wg.Done()
+	defer close(e.acks)
+	c := &e.c
+	for {
+		var r *request
+		select {
+		case r = <-e.queue:
+		case <-e.closed:
+			for {
+				select {
+				case r := <-e.queue:
+					if r.done != nil {
+						r.done <- ErrClosed
+					}
+				default:
+					return
+				}
+			}
+		}
+		c.handle(r)
+	drain:
+		for c.n < batchRequests && c.bytes < batchBytes {
+			select {
+			case r = <-e.queue:
+				c.handle(r)
+			default:
+				break drain
+			}
+		}
+		c.cut()
+	}
+}
+
+// ackLoop waits for batches in order, marks what is durable, and answers.
+func (e *Engine) ackLoop() {
+	defer e.wg.Done()
+	var unsynced []origin.StreamPosition
+	var timer *time.Timer
+	var due <-chan time.Time
+	flushed := func(v []origin.StreamPosition) {
+		all := append(unsynced, v...)
+		unsynced = unsynced[:0]
+		if len(all) > 0 {
+			e.j.MarkDurable(all)
+			if e.cfg.Durable != nil {
+				e.cfg.Durable(all)
+			}
+		}
+		if timer != nil {
+			timer.Stop()
+			due = nil
+		}
+	}
+	flush := func() {
+		if err := e.db.LogData(nil, pebble.Sync); err != nil {
+			e.fatal("flush", err)
+		}
+		flushed(nil)
+	}
+	for {
+		select {
+		case f, ok := <-e.acks:
+			if !ok {
+				if len(unsynced) > 0 {
+					flush()
+				}
+				return
+			}
+			if !f.sync {
+				unsynced = append(unsynced, f.vector...)
+				f.b.Close()
+				if due == nil {
+					if timer == nil {
+						timer = time.NewTimer(f.interval)
+					} else {
+						timer.Reset(f.interval)
+					}
+					due = timer.C
+				}
+				continue
+			}
+			if err := f.b.SyncWait(); err != nil {
+				e.fatal("flush", err)
+			}
+			f.b.Close()
+			flushed(f.vector)
+			for _, w := range f.waiters {
+				w.done <- w.err
+			}
+		case <-due:
+			due = nil
+			flush()
+		}
+	}
+}
+
+// fatal ends the process: after a failed write or flush nobody can say what is
+// durable, so nothing may be answered or sent any more.
+func (e *Engine) fatal(op string, err error) {
+	e.cfg.Logger.Error("storage failed; the node stops so that nothing is acknowledged that may be lost", "op", op, "err", err)
+	panic(fmt.Sprintf("vosio: %s: %v: start the node again when the disk works", op, err))
+}
+
+// errCut says that a request needs what the open batch holds: cut it, then try
+// again.
+var errCut = errors.New("cut the batch")
+
+// handle takes one request into the open batch, or answers it with its error.
+func (c *committer) handle(r *request) {
+	if r.look != nil {
+		c.cut()
+		r.look()
+		if r.done != nil {
+			r.done <- nil
+		}
+		return
+	}
+	err := c.try(r)
+	if err == errCut {
+		c.cut()
+		err = c.try(r)
+	}
+	if err != nil {
+		r.err = err
+		if r.done != nil {
+			r.done <- err
+		} else if r.failed != nil {
+			r.failed(err)
+		}
+		return
+	}
+	c.n++
+	if r.done != nil {
+		c.waiters = append(c.waiters, r)
+	}
+	if c.b.Indexed() {
+		c.cut()
+	}
+}
+
+// try stages a request. An error leaves nothing behind: all that can fail is
+// checked before the first write.
+func (c *committer) try(r *request) error {
+	t := &c.t
+	t.reset(c, r)
+	simple := t.simple()
+	if !simple {
+		if c.n > 0 {
+			return errCut
+		}
+		c.b.Close()
+		c.b = c.e.db.NewIndexedBatch()
+		t.r, t.b = c.b, c.b
+	}
+	err := t.run()
+	if err != nil && !simple {
+		c.b.Close()
+		c.b = c.e.db.NewBatch()
+		c.began = false
+	}
+	return err
+}
+
+// begin makes the journal ready to append to the open batch.
+func (c *committer) begin() {
+	if !c.began {
+		c.app = c.e.j.Begin(c.b)
+		c.began = true
+	}
+}
+
+// cut applies the open batch and hands it to the acknowledger.
+func (c *committer) cut() {
+	if c.n == 0 {
+		return
+	}
+	e := c.e
+	f := &flight{b: c.b, sync: c.sync, waiters: c.waiters, interval: c.interval}
+	if c.began {
+		if err := c.app.Finish(); err != nil {
+			e.fatal("journal", err)
+		}
+		for s := range c.streams {
+			f.vector = append(f.vector, origin.StreamPosition{Stream: s, Position: e.j.Tail(s)})
+		}
+		slices.SortFunc(f.vector, func(a, b origin.StreamPosition) int { return a.Stream.Compare(b.Stream) })
+	}
+	for fl := range c.stats {
+		if err := fl.stat.save(c.b, fl.id); err != nil {
+			e.fatal("counts", err)
+		}
+	}
+	if err := e.acct.flush(c.b); err != nil {
+		e.fatal("account", err)
+	}
+	if c.localSeq > 0 {
+		if err := c.b.Set(keyLocalSeq, binary.BigEndian.AppendUint64(nil, uint64(c.localSeq)), nil); err != nil {
+			e.fatal("local numbers", err)
+		}
+	}
+	if e.cfg.Inline {
+		f.sync = f.sync || !e.lazy
+		opt := pebble.NoSync
+		if f.sync {
+			opt = pebble.Sync
+		}
+		if err := e.db.Apply(c.b, opt); err != nil {
+			e.fatal("commit", err)
+		}
+		e.unsynced = append(e.unsynced, f.vector...)
+		if f.sync {
+			e.markInline()
+		}
+		c.b.Close()
+	} else if f.sync {
+		if err := e.db.ApplyNoSyncWait(c.b, pebble.Sync); err != nil {
+			e.fatal("commit", err)
+		}
+		e.acks <- f
+	} else {
+		if err := e.db.Apply(c.b, pebble.NoSync); err != nil {
+			e.fatal("commit", err)
+		}
+		for _, w := range f.waiters {
+			w.done <- w.err
+		}
+		f.waiters = nil
+		e.acks <- f
+	}
+	c.b = e.db.NewBatch()
+	c.began, c.sync, c.interval, c.bytes, c.n = false, false, 0, 0, 0
+	c.waiters = nil
+	clear(c.touched)
+	clear(c.streams)
+	clear(c.stats)
+}
+
+// keyLocalSeq holds the last number given to a change of an unshared file.
+var keyLocalSeq = []byte("vs")
+
+// submitInline runs a request in its caller.
+func (e *Engine) submitInline(r *request) error {
+	e.inline.Lock()
+	defer e.inline.Unlock()
+	e.c.handle(r)
+	e.c.cut()
+	return r.err
+}
+
+// Flush makes all that is sequenced durable. It is for Inline engines.
+func (e *Engine) Flush() error {
+	e.inline.Lock()
+	defer e.inline.Unlock()
+	if err := e.db.LogData(nil, pebble.Sync); err != nil {
+		return err
+	}
+	e.markInline()
+	return nil
+}
+
+// SetLazy makes an Inline engine leave its batches unflushed until Flush.
+func (e *Engine) SetLazy(lazy bool) {
+	e.inline.Lock()
+	defer e.inline.Unlock()
+	e.lazy = lazy
+}
+
+func (e *Engine) markInline() {
+	v := e.unsynced
+	e.unsynced = nil
+	if len(v) == 0 {
+		return
+	}
+	e.j.MarkDurable(v)
+	if e.cfg.Durable != nil {
+		e.cfg.Durable(v)
+	}
+}
+
+// touch notes a register as changed in the open batch.
+func (c *committer) touch(key []byte) { c.touched[xxhash.Sum64(key)] = struct{}{} }
+
+func (c *committer) isTouched(key []byte) bool {
+	if len(c.touched) == 0 {
+		return false
+	}
+	_, ok := c.touched[xxhash.Sum64(key)]
+	return ok
+}
+
+// finish gives the operations of a local tx their place in the stream: stamp,
+// context and bytes, then the journal. It is the last thing that can fail.
+func (t *tx) finish() error {
+	c := t.c
+	if len(t.txn.Ops) == 0 {
+		return nil
+	}
+	if t.share == nil {
+		c.localSeq = t.txn.Dot.Seq
+		c.bytes += 64
+		c.sync = true
+		return nil
+	}
+	t.txn.Context = c.takeContext(t.txn.Context[:0], t.txn.Dot.Stream)
+	b, err := entry.Append(t.entry[:0], t.txn)
+	t.entry = b
+	if err != nil {
+		for _, e := range t.txn.Context {
+			c.noteApplied(e.Stream, e.Seq)
+		}
+		return fmt.Errorf("commit %v: %w: %v", t.txn.Dot, call.TxnTooLarge, err)
+	}
+	return nil
+}
+
+// append writes the journal entry of a staged tx.
+func (t *tx) append(entry []byte) error {
+	c := t.c
+	c.begin()
+	if _, err := c.app.Add(t.txn.Dot.Stream, t.txn.Dot.Seq, t.txn.Stamp, t.txn.Context, entry); err != nil {
+		return err
+	}
+	c.streams[t.txn.Dot.Stream] = struct{}{}
+	c.bytes += len(entry)
+	return nil
+}
+
+// durability notes how the share wants its changes flushed: one that wants an
+// answer to mean flushed makes the whole batch so.
+func (c *committer) durability(interval time.Duration) {
+	if interval == 0 {
+		c.sync = true
+	} else if c.interval == 0 || interval < c.interval {
+		c.interval = interval
+	}
+}

@@ -1,0 +1,265 @@
+package vosio
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/origin"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// rec is a record as a reader finds it. Its bytes are its own.
+type rec struct {
+	addr  []byte
+	data  []byte
+	birth origin.Birth
+	life  uint32
+	dots  []origin.OpDot // of all versions that stood, not tombstones
+}
+
+// record reads the visible, unparked record at an address.
+func (e *Engine) record(r pebble.Reader, f *file, addr []byte) (rec, bool, error) {
+	v, closer, err := r.Get(appendRegisterKey(nil, f.id, addr))
+	if err == pebble.ErrNotFound {
+		return rec{}, false, nil
+	}
+	if err != nil {
+		return rec{}, false, err
+	}
+	v = slices.Clone(v)
+	closer.Close()
+	return e.decodeRecord(r, f, addr, v)
+}
+
+// decodeRecord takes ownership of v and copies addr.
+func (e *Engine) decodeRecord(r pebble.Reader, f *file, addr, v []byte) (rec, bool, error) {
+	var arr [2]origin.Version
+	set, err := record.DecodeSet(arr[:0], v)
+	if err != nil {
+		return rec{}, false, err
+	}
+	vis := visible(set)
+	if vis == nil {
+		return rec{}, false, nil
+	}
+	if f.stat.parked.Load() > 0 {
+		if p, err := e.isParked(r, f.id, addr); err != nil || p {
+			return rec{}, false, err
+		}
+	}
+	out := rec{addr: slices.Clone(addr), data: vis.Data, birth: vis.Birth, life: vis.Life, dots: make([]origin.OpDot, 0, len(set))}
+	for i := range set {
+		if !set[i].Tombstone {
+			out.dots = append(out.dots, set[i].Dot)
+		}
+	}
+	return out, true, nil
+}
+
+// spot is a place in an order: its key there, without the order's prefix. The
+// zero spot is before the first. A spot stays good when its record goes.
+type spot []byte
+
+// scanner walks a file in an order: physical (index nil) or of an index. It
+// sees one moment of its reader. Close it.
+type scanner struct {
+	e      *Engine
+	r      pebble.Reader
+	f      *file
+	ix     *index
+	it     *pebble.Iterator
+	prefix []byte
+	direct bool // the order's keys are the registers
+	cur    rec
+	err    error
+	buf    []byte
+}
+
+// scan opens a scanner. ix nil is physical order: record number, or birth.
+func (e *Engine) scan(r pebble.Reader, f *file, ix *index) (*scanner, error) {
+	s := &scanner{e: e, r: r, f: f, ix: ix}
+	switch {
+	case ix != nil:
+		s.prefix = append(appendFileKey(nil, keyIndex, f.id), ix.number[:]...)
+	case f.identity != nil:
+		s.prefix = appendFileKey(nil, keyPhysical, f.id)
+	default:
+		s.prefix = appendFileKey(nil, keyRegister, f.id)
+		s.direct = true
+	}
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: s.prefix, UpperBound: after(s.prefix)})
+	if err != nil {
+		return nil, err
+	}
+	s.it = it
+	return s, nil
+}
+
+// Close frees the scanner; it gives the first error met.
+func (s *scanner) Close() error {
+	err := s.it.Close()
+	if s.err != nil {
+		return s.err
+	}
+	return err
+}
+
+// Err is the first error met.
+func (s *scanner) Err() error { return s.err }
+
+// spot is where the scanner stands.
+func (s *scanner) spot() spot { return slices.Clone(s.it.Key()[len(s.prefix):]) }
+
+// indexKey is the key of the entry that the scanner stands at.
+func (s *scanner) indexKey() []byte { return s.it.Key()[len(s.prefix):][:s.ix.keyLen] }
+
+// record is the record that the scanner stands at.
+func (s *scanner) record() *rec { return &s.cur }
+
+func (s *scanner) at(k spot) []byte {
+	s.buf = append(append(s.buf[:0], s.prefix...), k...)
+	return s.buf
+}
+
+// First stands at the first record.
+func (s *scanner) First() bool { return s.forward(s.it.First()) }
+
+// Last stands at the last record.
+func (s *scanner) Last() bool { return s.backward(s.it.Last()) }
+
+// Next goes on to the next record.
+func (s *scanner) Next() bool { return s.forward(s.it.Next()) }
+
+// Prev goes back to the record before.
+func (s *scanner) Prev() bool { return s.backward(s.it.Prev()) }
+
+// SeekGE stands at the first record at or after k: a spot, or in an index the
+// start of a key.
+func (s *scanner) SeekGE(k []byte) bool { return s.forward(s.it.SeekGE(s.at(k))) }
+
+// SeekLT stands at the last record before k.
+func (s *scanner) SeekLT(k []byte) bool { return s.backward(s.it.SeekLT(s.at(k))) }
+
+// After stands at the first record after spot k.
+func (s *scanner) After(k spot) bool {
+	if len(k) == 0 {
+		return s.First()
+	}
+	ok := s.it.SeekGE(s.at(k))
+	if ok && bytes.Equal(s.it.Key(), s.buf) {
+		ok = s.it.Next()
+	}
+	return s.forward(ok)
+}
+
+// SeekAfterKey stands at the first record of an index whose key is greater
+// than every key that begins with key.
+func (s *scanner) SeekAfterKey(key []byte) bool {
+	k := after(s.at(key))
+	return s.forward(k != nil && s.it.SeekGE(k))
+}
+
+// SeekLastKey stands at the last record of an index whose key begins with key
+// or is less.
+func (s *scanner) SeekLastKey(key []byte) bool {
+	k := after(s.at(key))
+	if k == nil {
+		return s.Last()
+	}
+	return s.backward(s.it.SeekLT(k))
+}
+
+func (s *scanner) forward(ok bool) bool {
+	for ; ok; ok = s.it.Next() {
+		if s.take() {
+			return true
+		}
+		if s.err != nil {
+			return false
+		}
+	}
+	s.fail(s.it.Error())
+	return false
+}
+
+func (s *scanner) backward(ok bool) bool {
+	for ; ok; ok = s.it.Prev() {
+		if s.take() {
+			return true
+		}
+		if s.err != nil {
+			return false
+		}
+	}
+	s.fail(s.it.Error())
+	return false
+}
+
+func (s *scanner) fail(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+// take reads the record at the iterator; false if there is none to show.
+func (s *scanner) take() bool {
+	k := s.it.Key()
+	if s.direct {
+		v, err := s.it.ValueAndErr()
+		if err != nil {
+			s.fail(err)
+			return false
+		}
+		r, ok, err := s.e.decodeRecord(s.r, s.f, k[len(s.prefix):], slices.Clone(v))
+		s.fail(err)
+		s.cur = r
+		return ok && err == nil
+	}
+	rest := k[len(s.prefix):]
+	n := record.BirthSize
+	if s.ix != nil {
+		n += s.ix.keyLen
+		if !s.ix.Duplicates && s.f.stat.withheld.Load() > 0 {
+			m := append([]byte{'v', keyWithheld}, k[2:]...)
+			_, closer, err := s.r.Get(m)
+			if err == nil {
+				closer.Close()
+				return false
+			}
+			if err != pebble.ErrNotFound {
+				s.fail(err)
+				return false
+			}
+		}
+	}
+	if len(rest) < n {
+		return false
+	}
+	r, ok, err := s.e.record(s.r, s.f, rest[n:])
+	s.fail(err)
+	s.cur = r
+	return ok && err == nil
+}
+
+// recordCount is how many records a reader can find.
+func (f *file) recordCount() int64 { return f.stat.records.Load() - f.stat.parked.Load() }
+
+// physicalSpot is the place of a record in physical order.
+func (f *file) physicalSpot(r *rec) spot {
+	if f.identity != nil {
+		return append(record.AppendBirth(nil, r.birth), r.addr...)
+	}
+	return r.addr
+}
+
+// indexSpot is the place of a record in an index.
+func (f *file) indexSpot(ix *index, r *rec) spot {
+	k := ix.AppendKeyOf(nil, r.data)
+	k = record.AppendBirth(k, r.birth)
+	return append(k, r.addr...)
+}
+
+var _ = call.OrgFixed

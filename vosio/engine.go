@@ -1,0 +1,258 @@
+package vosio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/origin"
+	"drmesh/origin/clock"
+	"drmesh/origin/journal"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// Decision is what the committer asks when a version meets a set with which
+// it may be concurrent.
+type Decision struct {
+	Share    string
+	File     origin.FileID
+	Address  []byte
+	Standing []origin.Version // visible first
+	Incoming *origin.Version  // nil: a truncate
+	By       origin.OpDot     // the operation
+	Txn      *origin.Txn
+	Covers   func(origin.OpDot) bool // what the operation's writer had seen
+}
+
+// Decided is the answer: the new set, and what goes into the same batch.
+type Decided struct {
+	Next   []origin.Version // visible first
+	Writes []Write          // ledger entries
+	Counts []Count
+}
+
+// Write is a key and value for the batch; a nil value deletes.
+type Write struct{ Key, Value []byte }
+
+// Config is what an engine is made of. The database and the journal are the
+// node's; the engine writes to both and closes neither.
+type Config struct {
+	DB      *pebble.DB
+	Journal *journal.Journal
+	Clock   *clock.Clock
+	Rules   Rules         // nil: Alone
+	Self    origin.Module // 0: a module of no mesh
+	Name    string        // %system#module
+	Logger  *slog.Logger  // nil: discard
+	// Decide settles a register; nil: a version replaces what stands. The
+	// committer calls it; it must be a pure function.
+	Decide func(Decision) Decided
+	// Durable is called after positions became durable, in order, by one
+	// goroutine; it must not block.
+	Durable func([]origin.StreamPosition)
+	// Inline runs every commit in its caller, so that a simulator owns the
+	// order of things.
+	Inline bool
+}
+
+// Engine is the file system of one module. Close it before its database.
+type Engine struct {
+	cfg   Config
+	db    *pebble.DB
+	j     *journal.Journal
+	rules atomic.Pointer[Rules]
+	cat   *catalog
+	acct  *account
+
+	queue  chan *request // to the committer; bounded
+	acks   chan *flight  // from the committer, in order; bounded
+	closed chan struct{}
+	once   sync.Once
+	wg     sync.WaitGroup // committer and acknowledger
+
+	inline   sync.Mutex // Inline: the committer's turn; guards the next two
+	lazy     bool
+	unsynced []origin.StreamPosition
+	c        committer // owned by the committer's goroutine, or under inline
+
+	full atomic.Bool // local writes to shared files get e$disk_full
+
+	procs struct {
+		sync.Mutex
+		list map[*Process]struct{}
+	}
+	locks lockTable
+
+	// Duplicates counts remote txns dropped because they were applied
+	// already: the loops suppressed.
+	Duplicates atomic.Int64
+}
+
+// ErrDuplicate says that a remote txn was applied already; it was dropped.
+var ErrDuplicate = errors.New("applied already")
+
+// ErrClosed says that the engine was closed under a call.
+var ErrClosed = errors.New("the module's file system is closed")
+
+// Open starts an engine on a database and the journal in it.
+func Open(cfg Config) (*Engine, error) {
+	if cfg.Rules == nil {
+		cfg.Rules = Alone{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		cfg: cfg, db: cfg.DB, j: cfg.Journal, cat: newCatalog(),
+		queue: make(chan *request, 1024), acks: make(chan *flight, 2), closed: make(chan struct{}),
+	}
+	e.rules.Store(&cfg.Rules)
+	e.procs.list = map[*Process]struct{}{}
+	e.locks.init()
+	var names []string
+	for _, s := range cfg.Rules.Shares() {
+		names = append(names, s.Name)
+	}
+	if err := e.cat.load(e.db, names); err != nil {
+		return nil, err
+	}
+	acct, err := loadAccount(e.db)
+	if err != nil {
+		return nil, err
+	}
+	e.acct = acct
+	e.c.init(e)
+	if !cfg.Inline {
+		e.wg.Add(2)
+		go e.commitLoop()
+		go e.ackLoop()
+	}
+	return e, nil
+}
+
+// Close ends all processes, answers what is queued, and stops. What was
+// acknowledged is durable.
+func (e *Engine) Close() error {
+	e.once.Do(func() {
+		e.procs.Lock()
+		var ps []*Process
+		for p := range e.procs.list {
+			ps = append(ps, p)
+		}
+		e.procs.Unlock()
+		for _, p := range ps {
+			p.Close()
+		}
+		close(e.closed)
+		e.wg.Wait()
+		if e.cfg.Inline {
+			return
+		}
+	})
+	return nil
+}
+
+// SetRules puts new control tables in force for all calls from now on, and
+// makes their shares known.
+func (e *Engine) SetRules(r Rules) error {
+	for _, s := range r.Shares() {
+		e.cat.mu.RLock()
+		_, known := e.cat.shares[s.Name]
+		e.cat.mu.RUnlock()
+		if known {
+			continue
+		}
+		// Registers of a share that was there before, and left the tables.
+		tmp := newCatalog()
+		if err := tmp.load(e.db, []string{s.Name}); err != nil {
+			return err
+		}
+		e.cat.mu.Lock()
+		e.cat.shares[s.Name] = tmp.shares[s.Name]
+		e.cat.byID[record.CatalogID(s.Name)] = s.Name
+		for id, f := range tmp.files {
+			if f.share == s.Name {
+				e.cat.files[id] = f
+			}
+		}
+		e.cat.mu.Unlock()
+	}
+	e.rules.Store(&r)
+	return nil
+}
+
+func (e *Engine) table() Rules { return *e.rules.Load() }
+
+// SetFull makes local writes to shared files fail with e$disk_full, or lets
+// them go on.
+func (e *Engine) SetFull(full bool) { e.full.Store(full) }
+
+// place is where a full path leads.
+type place struct {
+	full  string
+	share *Share // nil: the module's own
+	name  string // share's name, '' without
+	rel   string
+}
+
+func (e *Engine) resolve(full string) *place {
+	s, rel := e.table().Locate(full)
+	p := &place{full: full, share: s, rel: rel}
+	if s != nil {
+		p.name = s.Name
+	}
+	return p
+}
+
+// file finds a file by full path.
+func (e *Engine) file(full string) (*file, error) {
+	p := e.resolve(full)
+	if f := e.cat.lookup(p.name, p.rel); f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("find %s: %w", full, call.ObjectNotFound)
+}
+
+func (e *Engine) fileByID(id origin.FileID) *file { return e.cat.file(id) }
+
+// submit hands a request to the committer and waits for its answer: nil when
+// the change is as durable as its share asks.
+func (e *Engine) submit(ctx context.Context, r *request) error {
+	if e.cfg.Inline {
+		return e.submitInline(r)
+	}
+	select {
+	case <-e.closed:
+		return ErrClosed
+	default:
+	}
+	if r.done == nil {
+		r.done = make(chan error, 1)
+	}
+	select {
+	case e.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.closed:
+		return ErrClosed
+	}
+	// Once queued, a change is not taken back: the caller waits for its
+	// outcome, which comes within a flush.
+	select {
+	case err := <-r.done:
+		return err
+	case <-e.closed:
+		select {
+		case err := <-r.done:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}

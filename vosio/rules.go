@@ -1,0 +1,49 @@
+package vosio
+
+import (
+	"time"
+
+	"drmesh/origin"
+)
+
+// Share is what the engine must know of a share, as one policy epoch has it.
+// It is immutable.
+type Share struct {
+	Name  string
+	Group origin.Group
+	// Stream is what this module writes the share's group under. A zero
+	// incarnation says that it has none now: writes get e$not_current.
+	Stream   origin.Stream
+	Root     string        // full path of the share's directory here
+	Policy   uint64        // policy epoch
+	Interval time.Duration // 0: an answer means flushed
+}
+
+// Rules answers what the control tables say. It is implemented by the node,
+// must not block, and may be called by any goroutine.
+type Rules interface {
+	// Locate finds the share of a full path and the path below its root.
+	// A nil share means a file of this module alone.
+	Locate(full string) (share *Share, rel string)
+	// Share finds a share by name, nil if there is none here.
+	Share(name string) *Share
+	// Shares lists all shares that this module has, by name.
+	Shares() []*Share
+	// MayWrite tells whether a program of that process name may write.
+	MayWrite(share *Share, rel, process string) bool
+}
+
+// Alone is Rules without shares.
+type Alone struct{}
+
+// Locate implements Rules.
+func (Alone) Locate(full string) (*Share, string) { return nil, full }
+
+// Share implements Rules.
+func (Alone) Share(string) *Share { return nil }
+
+// Shares implements Rules.
+func (Alone) Shares() []*Share { return nil }
+
+// MayWrite implements Rules.
+func (Alone) MayWrite(*Share, string, string) bool { return true }
