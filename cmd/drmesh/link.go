@@ -1,0 +1,63 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"drmesh/admin"
+)
+
+func (a *app) linkCommand() *cobra.Command {
+	ls := &cobra.Command{
+		Use:   "ls",
+		Short: "List the module's links, each direction by itself",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			l, err := cl.Links(c.Context())
+			if err != nil {
+				return err
+			}
+			return a.emit(list(l), func(t *table) {
+				t.row("PEER", "STATE", "SINCE_S", "RTT_MS", "HEARD_S", "RECEIVED", "RECEIVED_BYTES", "SENT", "SENT_BYTES", "CLOCK_MS", "LAST_ERROR")
+				for _, x := range l {
+					t.row(x.Peer, x.State, x.SinceS, x.RTTMS, x.HeardS, x.Received, x.ReceivedBytes, x.Sent, x.SentBytes, x.ClockMS, x.LastError)
+				}
+			})
+		},
+	}
+	return nest("link", "Links between modules", ls,
+		a.setLink("pause", "Stop data between two modules in both directions; control and gossip go on", true),
+		a.setLink("resume", "Let data pass between two modules again", false))
+}
+
+func (a *app) setLink(use, short string, paused bool) *cobra.Command {
+	var dry bool
+	c := &cobra.Command{
+		Use:   use + " MODULE MODULE",
+		Short: short,
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			l := admin.LinkChange{A: args[0], B: args[1], Paused: paused}
+			if dry {
+				a.say("would %s the link %s - %s", use, l.A, l.B)
+			} else if err := cl.SetLink(c.Context(), l); err != nil {
+				return err
+			}
+			if a.format == "table" {
+				return nil
+			}
+			return a.emit(l, nil)
+		},
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "show what it would do")
+	return c
+}

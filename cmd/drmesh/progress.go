@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// progress tells on standard error how far long work is: on a terminal one
+// line that changes, else a JSON line now and then. One goroutine uses it.
+type progress struct {
+	w     io.Writer
+	tty   bool
+	what  string
+	total int64 // 0: not known
+	begun time.Time
+	next  time.Time
+	every time.Duration
+	shown bool
+}
+
+func (a *app) progress(what string, total int64) *progress {
+	p := &progress{w: a.err, tty: terminal(a.err), what: what, total: total, begun: time.Now()}
+	p.every = time.Second
+	if p.tty {
+		p.every = 100 * time.Millisecond
+	}
+	p.next = p.begun.Add(p.every)
+	return p
+}
+
+// terminal reports whether w is one.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	i, err := f.Stat()
+	return err == nil && i.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
+}
+
+// at tells that done units are done, if it is time to say so.
+func (p *progress) at(done int64) {
+	if now := time.Now(); !now.Before(p.next) {
+		p.next = now.Add(p.every)
+		p.tell(done, now, "")
+	}
+}
+
+// end tells the final figure.
+func (p *progress) end(done int64) {
+	p.tell(done, time.Now(), "\n")
+}
+
+func (p *progress) tell(done int64, now time.Time, end string) {
+	spent := now.Sub(p.begun).Seconds()
+	rate := 0.0
+	if spent > 0 {
+		rate = float64(done) / spent
+	}
+	percent, left := -1.0, -1.0
+	if p.total > 0 {
+		percent = 100 * float64(done) / float64(p.total)
+		if rate > 0 {
+			left = float64(p.total-done) / rate
+		}
+	}
+	if !p.tty {
+		v := map[string]any{"progress": p.what, "done": done, "rate_per_s": round(rate), "seconds": round(spent)}
+		if p.total > 0 {
+			v["total"], v["percent"] = p.total, round(percent)
+			if left >= 0 {
+				v["seconds_left"] = round(left)
+			}
+		}
+		if b, err := jsonOf(v); err == nil {
+			fmt.Fprintf(p.w, "%s\n", b)
+		}
+		return
+	}
+	s := fmt.Sprintf("%s: %d", p.what, done)
+	if percent >= 0 {
+		s += fmt.Sprintf(" of %d (%.0f %%)", p.total, percent)
+	}
+	s += fmt.Sprintf(", %.0f/s", rate)
+	if left >= 0 && end == "" {
+		s += ", " + time.Duration(left*float64(time.Second)).Round(time.Second).String() + " left"
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s%s", s, end)
+	p.shown = true
+}
+
+func round(f float64) float64 { return float64(int64(f*10+0.5)) / 10 }
