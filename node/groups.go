@@ -16,7 +16,7 @@ import (
 // A group is ready at a module when the module holds all of it up to some
 // vector: it has been there from the group's beginning, or has taken over a
 // snapshot. Until then its shares take no writes here, and no txn of it is
-// pulled. The key 'n''g' group(4) says so on disk: 'r' ready, 'n' not.
+// pulled. The key 'n”g' group(4) says so on disk: 'r' ready, 'n' not.
 func groupKey(g origin.Group) []byte {
 	return binary.BigEndian.AppendUint32([]byte{'n', 'g'}, uint32(g))
 }
@@ -81,7 +81,7 @@ func (n *Node) poke() {
 }
 
 // setNotCurrent stops writes to a stream of ours that cannot be trusted to
-// continue. It is kept on disk ('n''c' stream) until the module has a new
+// continue. It is kept on disk ('n”c' stream) until the module has a new
 // incarnation.
 func (n *Node) setNotCurrent(s origin.Stream, why string) {
 	n.mu.Lock()

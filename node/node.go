@@ -67,6 +67,7 @@ type Node struct {
 	idle       map[origin.Stream][]byte
 	paused     map[origin.Module]bool
 	rules      *rules
+	offsets    map[origin.Module]time.Duration
 	left       bool
 }
 
@@ -114,9 +115,9 @@ func pebbleOptions(log *slog.Logger) *pebble.Options {
 
 type pebbleLogger struct{ log *slog.Logger }
 
-func (pebbleLogger) Infof(string, ...any)              {}
-func (l pebbleLogger) Errorf(f string, args ...any)    { l.log.Error(fmt.Sprintf(f, args...)) }
-func (l pebbleLogger) Fatalf(f string, args ...any)    {
+func (pebbleLogger) Infof(string, ...any)           {}
+func (l pebbleLogger) Errorf(f string, args ...any) { l.log.Error(fmt.Sprintf(f, args...)) }
+func (l pebbleLogger) Fatalf(f string, args ...any) {
 	l.log.Error("storage failed; the node stops so that nothing is acknowledged that may be lost", "err", fmt.Sprintf(f, args...))
 	os.Exit(1)
 }
@@ -197,7 +198,9 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 }
 
 // newProcess makes the file system's side of a program at the socket.
-func (n *Node) newProcess(name string, cred socket.Cred) socket.Process { return n.eng.NewProcess(name) }
+func (n *Node) newProcess(name string, cred socket.Cred) socket.Process {
+	return n.eng.NewProcess(name)
+}
 
 // Close stops a node: doors first, then network, then storage. What was
 // acknowledged is durable.

@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"sort"
@@ -177,4 +178,14 @@ func (s *fileStat) save(b *pebble.Batch, id origin.FileID) error {
 		v = binary.AppendVarint(v, n)
 	}
 	return b.Set(appendFileKey(nil, keyCounts, id), v, nil)
+}
+
+// AccountAt gives the counters together with a snapshot of the database of the
+// same moment, and the positions that they are of. The caller closes the
+// snapshot.
+func (e *Engine) AccountAt(ctx context.Context) (snap *pebble.Snapshot, sums []Sum, tails origin.Vector, err error) {
+	err = e.submit(ctx, &request{look: func() {
+		snap, sums, tails = e.db.NewSnapshot(), e.Account(), e.j.Tails()
+	}})
+	return snap, sums, tails, err
 }

@@ -228,3 +228,48 @@ func (j *Journal) HeadAfter(s origin.Stream, after origin.Seq) (seq origin.Seq, 
 	}
 	return origin.Seq(binary.BigEndian.Uint64(it.Key()[2+origin.StreamSize:])), append([]byte(nil), v...), true, nil
 }
+
+// Saved is a stream's state as a snapshot of the database has it.
+type Saved struct {
+	Stream   origin.Stream
+	Position origin.Position
+	Stamp    origin.Stamp
+	Context  origin.Context
+}
+
+// SavedIn reads the states of all streams of a group from a snapshot.
+func SavedIn(r pebble.Reader, g origin.Group) ([]Saved, error) {
+	low := binary.BigEndian.AppendUint32([]byte{'j', keyPosition}, uint32(g))
+	high := binary.BigEndian.AppendUint32([]byte{'j', keyPosition}, uint32(g)+1)
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	var l []Saved
+	for it.First(); it.Valid(); it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return nil, err
+		}
+		if len(it.Key()) != 2+origin.StreamSize || len(v) != 48 {
+			return nil, fmt.Errorf("position: %w", ErrDamaged)
+		}
+		s := Saved{Stream: origin.DecodeStream(it.Key()[2:]), Position: decodePosition(v), Stamp: origin.Stamp(binary.BigEndian.Uint64(v[40:]))}
+		c, closer, err := r.Get(key(keyContext, s.Stream))
+		if err == nil {
+			s.Context, err = decodeContext(c)
+			closer.Close()
+		}
+		if err != nil && err != pebble.ErrNotFound {
+			return nil, err
+		}
+		l = append(l, s)
+	}
+	return l, it.Error()
+}
+
+// Size is about how many bytes of entries are kept.
+func (j *Journal) Size() (uint64, error) {
+	return j.db.EstimateDiskUsage([]byte{'j', keyEntry}, []byte{'j', keyEntry + 1})
+}

@@ -1,0 +1,293 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/conflict/ledger"
+	"drmesh/origin"
+	"drmesh/origin/journal"
+	"drmesh/vosio"
+)
+
+// A snapshot travels as chunks, each a kind byte and a body:
+//
+//	'v' JSON: the streams of the group with positions, contexts and stamps
+//	'p' a page of registers and accounts (vosio.Export)
+//	'l' a page of ledger entries
+//
+// 'v' comes first, so that the receiver can refuse a donor that lacks some of
+// what it holds itself.
+type snapshotStream struct {
+	Group       origin.Group       `json:"group"`
+	Module      origin.Module      `json:"module"`
+	Incarnation origin.Incarnation `json:"incarnation"`
+	Seq         origin.Seq         `json:"seq"`
+	Hash        []byte             `json:"hash"`
+	Stamp       origin.Stamp       `json:"stamp"`
+	Context     []origin.StreamSeq `json:"context"`
+	Head        []byte             `json:"head,omitempty"` // at or below Seq
+	HeadSeq     origin.Seq         `json:"head_seq,omitempty"`
+}
+
+type snapshotRequest struct {
+	Group origin.Group `json:"group"`
+}
+
+// serveSnapshot gives a group's state as one moment of the database has it.
+func (n *Node) serveSnapshot(ctx context.Context, from origin.Module, req []byte, emit func([]byte) error) error {
+	var q snapshotRequest
+	if err := json.Unmarshal(req, &q); err != nil {
+		return err
+	}
+	if !n.isReady(q.Group) {
+		return errors.New("the group is not whole here")
+	}
+	if !slices.Contains(n.ctl.state().Tables().Holders(q.Group), from) {
+		return fmt.Errorf("module %s does not hold group %d", n.moduleName(from), q.Group)
+	}
+	snap := n.db.NewSnapshot()
+	defer snap.Close()
+	// A snapshot sees what is sequenced; nothing leaves that is not flushed.
+	if err := n.db.LogData(nil, pebble.Sync); err != nil {
+		return err
+	}
+	saved, err := journal.SavedIn(snap, q.Group)
+	if err != nil {
+		return err
+	}
+	var v []snapshotStream
+	for _, s := range saved {
+		x := snapshotStream{Group: s.Stream.Group, Module: s.Stream.Module, Incarnation: s.Stream.Incarnation,
+			Seq: s.Position.Seq, Hash: s.Position.Hash[:], Stamp: s.Stamp, Context: s.Context.Sorted()}
+		if s.Stream.Module == n.dir.Number {
+			x.Head, x.HeadSeq = n.heads.at(s.Stream, s.Position), s.Position.Seq
+		} else if seq, head, ok := n.j.LatestHead(s.Stream); ok && seq <= s.Position.Seq {
+			x.Head, x.HeadSeq = head, seq
+		}
+		v = append(v, x)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := emit(append([]byte{'v'}, b...)); err != nil {
+		return err
+	}
+	shares := n.sharesOf(q.Group)
+	if err := vosio.Export(snap, shares, func(page []byte) error { return emit(append([]byte{'p'}, page...)) }); err != nil {
+		return err
+	}
+	var page []byte
+	it, err := snap.NewIter(&pebble.IterOptions{LowerBound: []byte{'c'}, UpperBound: []byte{'d'}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for it.First(); it.Valid(); it.Next() {
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		page = vosio.AppendPair(page, it.Key(), val)
+		if len(page) > 256<<10 {
+			if err := emit(append([]byte{'l'}, page...)); err != nil {
+				return err
+			}
+			page = page[:0]
+		}
+	}
+	if len(page) > 0 {
+		return emit(append([]byte{'l'}, page...))
+	}
+	return it.Error()
+}
+
+func (n *Node) sharesOf(g origin.Group) []string {
+	var l []string
+	for _, s := range n.ctl.state().Tables().Shares {
+		if s.GroupNumber == g {
+			l = append(l, s.Name)
+		}
+	}
+	return l
+}
+
+// snapshots fetches what groups need; it ends with the node.
+func (n *Node) snapshots() {
+	defer n.wg.Done()
+	t := time.NewTicker(300 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-t.C:
+		}
+		n.mu.Lock()
+		var groups []origin.Group
+		for g := range n.need {
+			groups = append(groups, g)
+		}
+		n.mu.Unlock()
+		slices.Sort(groups)
+		for _, g := range groups {
+			n.fetchGroup(g)
+		}
+	}
+}
+
+// fetchGroup takes a group's state from the first neighbour that can give it.
+func (n *Node) fetchGroup(g origin.Group) {
+	t := n.ctl.state().Tables()
+	holders := t.Holders(g)
+	key := "group " + n.ctl.state().GroupName(g) + " is not whole here"
+	if !slices.Contains(holders, n.dir.Number) {
+		n.mu.Lock()
+		delete(n.need, g)
+		delete(n.ready, g)
+		n.mu.Unlock()
+		return
+	}
+	if len(holders) == 1 {
+		// Nobody else has it: it begins here.
+		n.finishGroup(g, nil)
+		return
+	}
+	last := error(nil)
+	for _, peer := range n.peers() {
+		if !slices.Contains(holders, peer) {
+			continue
+		}
+		if last = n.fetchFrom(g, peer); last == nil {
+			n.clearAlarm(key)
+			return
+		}
+		if n.ctx.Err() != nil {
+			return
+		}
+	}
+	if last != nil {
+		n.alarm(key, "its state has not come from a neighbour yet: "+last.Error())
+	}
+}
+
+func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
+	req, err := json.Marshal(snapshotRequest{Group: g})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(n.ctx)
+	defer cancel()
+	var in *vosio.Install
+	var streams []snapshotStream
+	err = n.mesh.FetchSnapshot(ctx, peer, req, func(chunk []byte) error {
+		switch chunk[0] {
+		case 'v':
+			if err := json.Unmarshal(chunk[1:], &streams); err != nil {
+				return err
+			}
+			have := map[origin.Stream]origin.Seq{}
+			for _, s := range streams {
+				have[s.stream()] = s.Seq
+			}
+			for st, p := range n.j.Tails() {
+				if st.Group == g && p.Seq > have[st] {
+					return fmt.Errorf("module %s has %s up to %d, this module up to %d: it must come there first", n.moduleName(peer), n.streamName(st), have[st], p.Seq)
+				}
+			}
+			in, err = n.eng.BeginInstall(n.sharesOf(g))
+			return err
+		case 'p':
+			if in == nil {
+				return vosio.ErrPage
+			}
+			return in.Put(chunk[1:])
+		case 'l':
+			b := n.db.NewBatch()
+			defer b.Close()
+			if err := vosio.Pairs(chunk[1:], func(k, v []byte) error {
+				if len(k) == 0 || k[0] != 'c' {
+					return vosio.ErrPage
+				}
+				return b.Set(k, v, nil)
+			}); err != nil {
+				return err
+			}
+			return b.Commit(pebble.NoSync)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if in == nil {
+		return errors.New("the donor sent no positions")
+	}
+	err = in.Finish(func(b *pebble.Batch) error {
+		for _, s := range streams {
+			if len(s.Hash) != 32 || s.Group != g {
+				return vosio.ErrPage
+			}
+			c := origin.Context{}
+			c.Advance(s.Context)
+			if err := n.j.Adopt(b, s.stream(), origin.Position{Seq: s.Seq, Hash: origin.Hash(s.Hash)}, s.Stamp, c); err != nil {
+				return err
+			}
+			n.clock.Observe(s.Stamp)
+		}
+		return b.Set(groupKey(g), []byte("r"), nil)
+	})
+	if err != nil {
+		return err
+	}
+	var pos []origin.StreamPosition
+	for _, s := range streams {
+		pos = append(pos, origin.StreamPosition{Stream: s.stream(), Position: origin.Position{Seq: s.Seq, Hash: origin.Hash(s.Hash)}})
+		if s.HeadSeq == s.Seq && len(s.Head) > 0 && s.Module != n.dir.Number {
+			if err := n.j.KeepHead(s.stream(), s.HeadSeq, s.Head); err != nil {
+				return err
+			}
+		}
+	}
+	n.j.MarkDurable(pos)
+	if err := n.eng.Resume(); err != nil {
+		return err
+	}
+	n.log.Info("a group's state was taken over", "group", n.ctl.state().GroupName(g), "from", n.moduleName(peer))
+	n.finishGroup(g, pos)
+	return nil
+}
+
+func (s *snapshotStream) stream() origin.Stream {
+	return origin.Stream{Group: s.Group, Module: s.Module, Incarnation: s.Incarnation}
+}
+
+// finishGroup opens a group that is whole now.
+func (n *Node) finishGroup(g origin.Group, pos []origin.StreamPosition) {
+	if pos == nil {
+		if err := n.setReady(n.db, g, true); err != nil {
+			n.log.Error("group state could not be kept", "err", err)
+			return
+		}
+	}
+	n.applier.Reset(n.j.Tails().Context())
+	n.mu.Lock()
+	n.ready[g] = true
+	delete(n.need, g)
+	n.mu.Unlock()
+	n.setWants(n.ctl.state())
+	if n.mesh != nil {
+		n.mesh.Restart(n.ctx)
+		n.mesh.Refresh()
+	}
+	n.poke()
+}
+
+var _ = ledger.Rule
