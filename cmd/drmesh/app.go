@@ -137,7 +137,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.tokenCommand(), a.joinCommand(), a.serveCommand(), a.leaveCommand(),
 		a.moduleCommand(), a.statusCommand(), a.linkCommand(), a.controlCommand(),
-		a.vosCommand(), a.journalCommand(), a.conflictCommand(), a.parkedCommand(), a.accountCommand(),
+		a.fileCommand(), a.vosCommand(), a.journalCommand(), a.conflictCommand(), a.parkedCommand(), a.accountCommand(),
 		a.benchCommand(), a.versionCommand(),
 	)
 	return root
