@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"drmesh/node"
 )
 
 // placed is the answer of the commands that make a module's directory.
@@ -14,7 +16,7 @@ type placed struct {
 }
 
 func (a *app) initCommand() *cobra.Command {
-	var o initOptions
+	var o node.InitOptions
 	c := &cobra.Command{
 		Use:   "init --module %system#module",
 		Short: "Make the first module of a new mesh",
@@ -27,7 +29,7 @@ func (a *app) initCommand() *cobra.Command {
 				return usage("init: give --module, for example --module '%%east#m1'")
 			}
 			o.Dir = a.dir
-			if err := nodeInit(o); err != nil {
+			if err := node.Init(o); err != nil {
 				return err
 			}
 			return a.placed(placed{o.Module, a.dir, o.Listen})

@@ -1,9 +1,13 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"drmesh/node"
+)
 
 func (a *app) joinCommand() *cobra.Command {
-	var o joinOptions
+	var o node.JoinOptions
 	c := &cobra.Command{
 		Use:   "join TOKEN --module %system#module",
 		Short: "Make a module of an existing mesh, with a token from one of its members",
@@ -16,7 +20,7 @@ func (a *app) joinCommand() *cobra.Command {
 				return usage("join: give --module, for example --module '%%west#m1'")
 			}
 			o.Token, o.Dir = args[0], a.dir
-			if err := nodeJoin(c.Context(), o); err != nil {
+			if err := node.Join(c.Context(), o); err != nil {
 				return err
 			}
 			return a.placed(placed{o.Module, a.dir, o.Listen})

@@ -16,8 +16,13 @@ import (
 // table is the form for people: rows of columns.
 type table struct{ w *tabwriter.Writer }
 
-// row writes one row. What a cell cannot show (nil) is "unknown".
+// row writes one row, or an empty line. What a cell cannot show (nil) is
+// "unknown".
 func (t *table) row(cells ...any) {
+	if len(cells) == 0 {
+		io.WriteString(t.w, "\n")
+		return
+	}
 	for i, c := range cells {
 		if i > 0 {
 			io.WriteString(t.w, "\t")

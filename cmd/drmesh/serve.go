@@ -7,10 +7,12 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
+
+	"drmesh/node"
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	o := serveOptions{}
+	o := node.ServeOptions{}
 	var verbose bool
 	c := &cobra.Command{
 		Use:   "serve",
@@ -36,7 +38,7 @@ func (a *app) serveCommand() *cobra.Command {
 					o.Logger.Warn("systemd was not told", "err", err)
 				}
 			}
-			err := nodeServe(c.Context(), o)
+			err := node.Serve(c.Context(), o)
 			if _, e := daemon.SdNotify(false, daemon.SdNotifyStopping); e != nil {
 				o.Logger.Warn("systemd was not told", "err", e)
 			}

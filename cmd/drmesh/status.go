@@ -86,7 +86,7 @@ func showStatus(t *table, s *admin.Status) {
 	for _, x := range s.Alarms {
 		t.row("ALARM", x)
 	}
-	t.row("")
+	t.row()
 	t.row("STREAM", "WRITTEN", "HERE", "LAG", "LAG_S", "FROM", "HEAD_AGE_S")
 	for _, x := range s.Streams {
 		from := x.From
