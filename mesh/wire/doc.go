@@ -11,12 +11,19 @@
 //	4 credit       [group, module, incarnation, bytes]
 //	5 unsubscribe  [group, module, incarnation]
 //	6 batch        [group, module, incarnation, after, count, codec, size, entries, head]
-//	7 part         [group, module, incarnation, seq, total, bytes]
+//	7 part         [group, module, incarnation, seq, offset, total, bytes]
 //	8 head         [head]
 //	9 pruned       [group, module, incarnation, upto]
 //	10 fork        [group, module, incarnation, seq, hash]
 //
-// entries are count times (length as uvarint, entry), size bytes in all;
-// codec 0 is plain, 1 is one zstd frame. head is empty but in the last frame
-// of a run: a receiver applies a run when it has verified it against its head.
+// Entries are count times (length as uvarint, entry), size bytes in all; codec
+// 0 is plain, 1 is one zstd frame. The head is empty but in the last frame of a
+// run: a receiver applies a run when it has verified it against its head.
+// docs/formats/wire.md says what each frame means and when it is sent.
+//
+// Decoding costs no more memory than the message's own length, but for a
+// batch, which costs up to MaxEntries: what a compressed one may become is
+// bounded before it is decompressed. Types that a reader does not know are
+// passed over by it; the version in the hello keeps what matters from being
+// sent to one.
 package wire
