@@ -9,6 +9,7 @@ import (
 	"drmesh/admin"
 	"drmesh/vosio/call"
 	"drmesh/vosio/dd"
+	"drmesh/vosio/record"
 )
 
 // fileError turns an error of a call into one for operators, with the exit
@@ -32,62 +33,51 @@ func fileError(what string, err error) error {
 		class, hint = admin.NotPermitted, "an include of the control tables must name this program for these files"
 	}
 	e := admin.Errorf(class, c.Name(), hint, "%s: %s (%d): %s", what, c.Name(), int(c), c.Text())
+	if f := (*call.Failure)(nil); errors.As(err, &f) {
+		e.Message = fmt.Sprintf("%s: %s (%d): %s", what, c.Name(), int(c), f.Text)
+	}
 	e.Number = int(c)
 	return e
 }
 
-// fileShape is what a file is, apart from its records.
-type fileShape struct {
-	organization int
-	size         int
-	records      int64
-	indexes      []indexShape
-	layout       string
-}
-
-// indexShape is an index with embedded keys.
-type indexShape struct {
-	name       string
-	positions  []int // from 1
-	lengths    []int
-	duplicates bool
-}
-
-func indexOf(x *dd.Index) indexShape {
-	s := indexShape{name: x.Name, duplicates: x.Duplicates}
+// indexOf is the index of a layout as the file system knows it.
+func indexOf(x *dd.Index) record.Index {
+	r := record.Index{Name: x.Name, Duplicates: x.Duplicates}
 	for _, p := range x.Parts {
-		s.positions, s.lengths = append(s.positions, p.Position), append(s.lengths, p.Length)
+		r.Components = append(r.Components, record.Component{Position: p.Position, Length: p.Length})
 	}
-	return s
+	return r
 }
 
-// firstUnique names the index whose keys order the file; empty if it has none.
-func (s fileShape) firstUnique() string {
-	for _, x := range s.indexes {
-		if !x.duplicates {
-			return x.name
+// firstUnique names the index whose keys order a file; empty if it has none.
+func firstUnique(s *call.Status) string {
+	if s.Identity != "" {
+		return s.Identity
+	}
+	for _, x := range s.Indexes {
+		if !x.Duplicates && !x.Local {
+			return x.Name
 		}
 	}
 	return ""
 }
 
-// differs tells why a file of shape s cannot hold what belongs in shape t;
-// empty if it can.
-func (s fileShape) differs(t fileShape) string {
-	if s.organization != t.organization {
-		return fmt.Sprintf("it is a %s file, not a %s one", call.OrgName(t.organization), call.OrgName(s.organization))
+// differs tells why file have cannot hold what belongs in file want; empty if
+// it can.
+func differs(want, have *call.Status) string {
+	if want.Org != have.Org {
+		return fmt.Sprintf("it is a %s file, not a %s one", call.OrgName(have.Org), call.OrgName(want.Org))
 	}
-	if s.size != t.size && s.organization != call.OrgSequential {
-		return fmt.Sprintf("its record size is %d, not %d", t.size, s.size)
+	if want.Size != have.Size && want.Org != call.OrgSequential {
+		return fmt.Sprintf("its record size is %d, not %d", have.Size, want.Size)
 	}
-	for _, x := range s.indexes {
-		i := slices.IndexFunc(t.indexes, func(y indexShape) bool { return y.name == x.name })
+	for _, x := range want.Indexes {
+		i := slices.IndexFunc(have.Indexes, func(y record.Index) bool { return y.Name == x.Name })
 		if i < 0 {
-			return "it has no index " + x.name
+			return "it has no index " + x.Name
 		}
-		y := t.indexes[i]
-		if x.duplicates != y.duplicates || !slices.Equal(x.positions, y.positions) || !slices.Equal(x.lengths, y.lengths) {
-			return "its index " + x.name + " has another key"
+		if y := have.Indexes[i]; x.Duplicates != y.Duplicates || !slices.Equal(x.Components, y.Components) {
+			return "its index " + x.Name + " has another key"
 		}
 	}
 	return ""

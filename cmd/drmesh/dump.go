@@ -46,8 +46,8 @@ none, in the order in which they stand in the file. The layout that a load kept 
 			if err != nil {
 				return fileError("look at "+path, err)
 			}
-			if l == nil && st.layout != "" {
-				if l, err = parseLayout(path, []byte(st.layout)); err != nil {
+			if l == nil && st.Layout != "" {
+				if l, err = parseLayout(path, []byte(st.Layout)); err != nil {
 					return err
 				}
 			}
@@ -61,9 +61,9 @@ none, in the order in which they stand in the file. The layout that a load kept 
 					return err
 				}
 			}
-			p := a.progress("dumping "+path, st.records)
+			p := a.progress("dumping "+path, st.Records)
 			n := int64(0)
-			err = door.records(ctx, path, st.firstUnique(), func(rec []byte) error {
+			err = door.records(ctx, path, firstUnique(st), func(rec []byte) error {
 				n++
 				p.at(n)
 				if err := d.put(rec); err != nil {

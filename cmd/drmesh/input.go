@@ -208,7 +208,7 @@ func (in *input) check() error {
 			return nil
 		}
 		for i, x := range unique {
-			key = indexKey(key[:0], x, rec)
+			key = keyOf(key[:0], x, rec)
 			f := fingerprintOf(key)
 			if first, ok := seen[i][f]; ok {
 				tell(n, x.Name, fmt.Sprintf("line %d has the same key, and the index allows no duplicates", first))
@@ -231,8 +231,8 @@ func (in *input) check() error {
 	return e
 }
 
-// indexKey appends the key of rec in an index.
-func indexKey(dst []byte, x *dd.Index, rec []byte) []byte {
+// keyOf appends the key of rec in an index.
+func keyOf(dst []byte, x *dd.Index, rec []byte) []byte {
 	for _, p := range x.Parts {
 		dst = append(dst, rec[p.Position-1:p.Position-1+p.Length]...)
 	}

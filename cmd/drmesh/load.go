@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"drmesh/admin"
 	"drmesh/vosio/call"
 	"drmesh/vosio/dd"
+	"drmesh/vosio/record"
 )
 
 // inFlight is how many calls of a load are under way at once.
@@ -196,9 +196,9 @@ func (l *loader) prepare(ctx context.Context, door *calls) (*fingerprints, error
 	if exists && !l.appendTo && !l.replace && !l.resume {
 		return nil, admin.Errorf(admin.Precondition, "file_exists", "give --append, --replace or --resume, or delete it first", "%s exists", l.path)
 	}
-	if l.in.layout == nil && exists && st.layout != "" {
-		l.src = st.layout
-		if l.in.layout, err = parseLayout(l.path, []byte(st.layout)); err != nil {
+	if l.in.layout == nil && exists && st.Layout != "" {
+		l.src = st.Layout
+		if l.in.layout, err = parseLayout(l.path, []byte(st.Layout)); err != nil {
 			return nil, err
 		}
 	}
@@ -211,20 +211,20 @@ func (l *loader) prepare(ctx context.Context, door *calls) (*fingerprints, error
 	want := l.shape()
 	var have *fingerprints
 	if exists {
-		differs := want.differs(st)
+		why := differs(want, st)
 		switch {
-		case l.replace && differs == "":
-			if err := door.truncate(ctx, l.path); err != nil {
+		case l.replace && why == "":
+			if err := door.TruncateFile(ctx, l.path); err != nil {
 				return nil, fileError("empty "+l.path, err)
 			}
 			l.made = true
 		case l.replace:
-			if err := door.remove(ctx, l.path); err != nil {
+			if err := door.DeleteFile(ctx, l.path); err != nil {
 				return nil, fileError("delete "+l.path, err)
 			}
 			exists, l.made = false, true
-		case differs != "" && !(l.resume && st.records == 0):
-			return nil, admin.Errorf(admin.Precondition, "file_differs", "load it into another file, or give --replace", "%s: %s", l.path, differs)
+		case why != "" && !(l.resume && st.Records == 0):
+			return nil, admin.Errorf(admin.Precondition, "file_differs", "load it into another file, or give --replace", "%s: %s", l.path, why)
 		default:
 			if have, err = l.read(ctx, door, st); err != nil {
 				return nil, fileError("read "+l.path, err)
@@ -232,22 +232,23 @@ func (l *loader) prepare(ctx context.Context, door *calls) (*fingerprints, error
 		}
 	}
 	if !exists {
-		if err := door.create(ctx, l.path, want); err != nil {
+		if err := door.CreateFile(ctx, l.path, want.Org, want.Size); err != nil {
 			return nil, fileError("create "+l.path, err)
 		}
 		l.made = true
 	}
-	if !exists || l.resume || st.records == 0 {
-		for _, x := range want.indexes {
-			if exists && slices.ContainsFunc(st.indexes, func(y indexShape) bool { return y.name == x.name }) {
+	if !exists || l.resume || st.Records == 0 {
+		for i := range want.Indexes {
+			x := &want.Indexes[i]
+			if exists && slices.ContainsFunc(st.Indexes, func(y record.Index) bool { return y.Name == x.Name }) {
 				continue
 			}
 			if err := door.createIndex(ctx, l.path, x); err != nil {
-				return nil, fileError("create index "+x.name+" of "+l.path, err)
+				return nil, fileError("create index "+x.Name+" of "+l.path, err)
 			}
 		}
-		if l.src != "" && (!exists || st.layout != l.src) {
-			if err := door.setLayout(ctx, l.path, l.src); err != nil {
+		if l.src != "" && (!exists || st.Layout != l.src) {
+			if err := door.SetLayout(ctx, l.path, l.src); err != nil {
 				return nil, fileError("keep the layout with "+l.path, err)
 			}
 		}
@@ -262,21 +263,21 @@ func (l *loader) prepare(ctx context.Context, door *calls) (*fingerprints, error
 }
 
 // shape is the file that the input wants.
-func (l *loader) shape() fileShape {
-	s := fileShape{organization: call.OrgSequential, size: 0}
+func (l *loader) shape() *call.Status {
+	s := &call.Status{Org: call.OrgSequential}
 	if l.in.layout == nil {
 		return s
 	}
 	switch l.in.layout.Organization {
 	case "fixed":
-		s.organization, s.size = call.OrgFixed, l.in.layout.RecordSize
+		s.Org, s.Size = call.OrgFixed, l.in.layout.RecordSize
 	case "relative":
-		s.organization, s.size = call.OrgRelative, l.in.layout.RecordSize
+		s.Org, s.Size = call.OrgRelative, l.in.layout.RecordSize
 	case "stream":
-		s.organization = call.OrgStream
+		s.Org = call.OrgStream
 	}
 	for i := range l.in.layout.Indexes {
-		s.indexes = append(s.indexes, indexOf(&l.in.layout.Indexes[i]))
+		s.Indexes = append(s.Indexes, indexOf(&l.in.layout.Indexes[i]))
 	}
 	return s
 }
@@ -295,20 +296,20 @@ func (l *loader) unique() []*dd.Index {
 }
 
 // read takes the fingerprints of what the file holds.
-func (l *loader) read(ctx context.Context, door *calls, st fileShape) (*fingerprints, error) {
+func (l *loader) read(ctx context.Context, door *calls, st *call.Status) (*fingerprints, error) {
 	unique := l.unique()
 	h := &fingerprints{records: map[fingerprint]int{}, keys: make([]map[fingerprint]struct{}, len(unique))}
 	for i := range h.keys {
 		h.keys[i] = map[fingerprint]struct{}{}
 	}
 	var key []byte
-	p := l.a.progress("reading "+l.path, st.records)
+	p := l.a.progress("reading "+l.path, st.Records)
 	n := int64(0)
 	err := door.records(ctx, l.path, "", func(rec []byte) error {
 		h.records[fingerprintOf(rec)]++
 		for i, x := range unique {
 			if len(rec) == l.in.layout.RecordSize {
-				key = indexKey(key[:0], x, rec)
+				key = keyOf(key[:0], x, rec)
 				h.keys[i][fingerprintOf(key)] = struct{}{}
 			}
 		}
@@ -336,7 +337,7 @@ func (l *loader) clash(have *fingerprints) error {
 			return err
 		}
 		for i, x := range unique {
-			key = indexKey(key[:0], x, rec)
+			key = keyOf(key[:0], x, rec)
 			if _, ok := have.keys[i][fingerprintOf(key)]; ok {
 				if bad++; bad <= maxProblems {
 					problems = append(problems, admin.Problem{Line: n, Field: x.Name, Text: "a record of the file has the same key, and the index allows no duplicates"})
@@ -360,22 +361,26 @@ func (l *loader) clash(have *fingerprints) error {
 // way. The first error ends it; calls that are under way then may still work.
 func (l *loader) write(ctx context.Context, door *calls, have *fingerprints) error {
 	unique := l.unique()
+	o := call.OpenOptions{Org: l.shape().Org, Size: l.shape().Size, IO: call.Append, Lock: call.ImplicitLocking, Access: call.Sequential}
 	// Records without an order of their own stand in the order in which they
-	// were written: those calls go one after the other through one port.
-	ports := inFlight
-	if len(unique) == 0 {
-		ports = 1
+	// were written: those calls go one after the other.
+	conns, ahead := 1, 1
+	if len(unique) > 0 {
+		conns, ahead = inFlight/4, 4
 	}
-	w, err := door.writer(ctx, l.path, ports, inFlight)
+	w, err := door.writer(ctx, l.path, o, conns, ahead)
 	if err != nil {
 		return err
 	}
 	p := l.a.progress("loading "+l.path, l.in.records)
-	var once sync.Once
-	var failed error
-	stop := make(chan struct{})
-	fail := func(err error) {
-		once.Do(func() { failed = err; close(stop) })
+	var failed atomic.Pointer[error]
+	done := func(n int, err error) {
+		if err != nil {
+			err = fmt.Errorf("line %d: %w", n, err)
+			failed.CompareAndSwap(nil, &err)
+			return
+		}
+		l.written.Add(1)
 	}
 	var rec, key []byte
 	err = l.in.lines(func(n int, line []byte, err error) error {
@@ -392,7 +397,7 @@ func (l *loader) write(ctx context.Context, door *calls, have *fingerprints) err
 				return nil
 			}
 			for i, x := range unique {
-				key = indexKey(key[:0], x, rec)
+				key = keyOf(key[:0], x, rec)
 				if _, ok := have.keys[i][fingerprintOf(key)]; ok {
 					l.skipped++
 					l.differ++
@@ -400,31 +405,19 @@ func (l *loader) write(ctx context.Context, door *calls, have *fingerprints) err
 				}
 			}
 		}
-		select {
-		case <-stop:
+		if failed.Load() != nil {
 			return errStopped
-		default:
 		}
-		done := func(err error) {
-			if err != nil {
-				fail(fmt.Errorf("line %d: %w", n, err))
-				return
-			}
-			l.written.Add(1)
-		}
-		if err := w.write(ctx, rec, done); err != nil {
+		if err := w.write(ctx, rec, func(err error) { done(n, err) }); err != nil {
 			return err
 		}
 		p.at(l.written.Load() + l.skipped)
 		return nil
 	})
-	if e := w.close(); err == nil {
-		err = e
-	}
+	w.close()
 	p.end(l.written.Load() + l.skipped)
-	once.Do(func() {}) // what fail wrote is visible now, and stays
-	if failed != nil {
-		return failed
+	if e := failed.Load(); e != nil {
+		return *e
 	}
 	return err
 }
