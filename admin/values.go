@@ -246,18 +246,22 @@ type Account struct {
 	Findings   []string      `json:"findings"`
 }
 
-// BenchRequest asks the node to write by itself.
+// BenchRequest asks the node to write by itself. The file is there, with a
+// unique index on the first 16 bytes of its records.
 type BenchRequest struct {
-	File       string        `json:"file"`
-	Callers    int           `json:"callers"`
-	Bytes      int           `json:"bytes"`
-	Keys       string        `json:"keys"` // scattered, ascending
-	Warmup     time.Duration `json:"warmup_ns"`
-	Duration   time.Duration `json:"duration_ns"`
-	Rate       float64       `json:"rate"` // writes a second in all; 0: as fast as it goes
-	Count      int64         `json:"count"`
-	Peer       string        `json:"peer"` // measure until durable there
-	Repeatable bool          `json:"-"`
+	File     string        `json:"file"`
+	Callers  int           `json:"callers"`
+	Bytes    int           `json:"bytes"`
+	Keys     string        `json:"keys"` // scattered, ascending
+	Warmup   time.Duration `json:"warmup_ns"`
+	Duration time.Duration `json:"duration_ns"`
+	Rate     float64       `json:"rate"` // writes a second in all; 0: as fast as it goes
+	Count    int64         `json:"count"`
+	Peer     string        `json:"peer"` // measure until durable there
+	// Bare writes the same keys and bytes into a bare store of its own beside
+	// the node's instead: what the disk and the library give.
+	Bare       bool `json:"bare,omitempty"`
+	Repeatable bool `json:"-"`
 }
 
 // BenchResult is what came of it.
