@@ -28,6 +28,7 @@ type request struct {
 	process string
 	// Exactly one of these says what to do.
 	changes []change        // record changes of a local call or transaction
+	expect  []expectation   // with changes: what the transaction read must still stand
 	build   func(*tx) error // a call on files: adds operations to the tx
 	remote  *remoteTxn      // a txn of another module
 	admin   func(*tx) error // writes of the engine's own: no txn
@@ -58,6 +59,14 @@ type change struct {
 	// says that it did. Without, the write has seen all.
 	seen    []origin.OpDot
 	hasSeen bool
+}
+
+// expectation is a register that a transaction read or wrote: if other
+// versions stand by the time of its commit, a remote change overtook it.
+type expectation struct {
+	file origin.FileID
+	addr []byte
+	dots []origin.OpDot
 }
 
 type changeKind uint8

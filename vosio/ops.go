@@ -26,10 +26,16 @@ const (
 
 // commit makes record changes, all or none, as durable as their shares ask.
 func (e *Engine) commit(ctx context.Context, process string, chs []change) ([]committed, error) {
+	return e.commitIf(ctx, process, chs, nil)
+}
+
+// commitIf is commit on the condition that what a transaction read still
+// stands; e$tp_aborted otherwise.
+func (e *Engine) commitIf(ctx context.Context, process string, chs []change, expect []expectation) ([]committed, error) {
 	if len(chs) == 0 {
 		return nil, nil
 	}
-	r := &request{process: process, changes: chs}
+	r := &request{process: process, changes: chs, expect: expect}
 	if err := e.submit(ctx, r); err != nil {
 		return nil, err
 	}

@@ -1,11 +1,138 @@
 package vosio
 
-// Process is a stub until process.go is written: replace this file.
-type Process struct{}
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
 
-func (p *Process) Close() error                { return nil }
-func (e *Engine) NewProcess(name string) *Process { return &Process{} }
+	"drmesh/vosio/call"
+	"drmesh/vosio/path"
+)
 
-type lockTable struct{}
+// maxPorts bounds the ports of one process.
+const maxPorts = 4096
 
-func (l *lockTable) init() {}
+// Process is one program's side of the file system: its ports, locks and
+// transaction. It implements call.Caller; one call at a time is carried out,
+// others wait their turn. Close releases all that it has; an open transaction
+// is aborted.
+type Process struct {
+	e    *Engine
+	name string
+
+	turn   sync.Mutex // one call at a time; held across a call's waits
+	ports  map[int]*port
+	names  map[string]int
+	next   int
+	txn    *transaction // nil: none
+	closed bool
+}
+
+// NewProcess makes the side of a program. name is the process name that the
+// include and exclude rules see.
+func (e *Engine) NewProcess(name string) *Process {
+	p := &Process{e: e, name: name, ports: map[int]*port{}, names: map[string]int{}}
+	e.procs.Lock()
+	e.procs.list[p] = struct{}{}
+	e.procs.Unlock()
+	return p
+}
+
+// Close releases ports, locks and transaction.
+func (p *Process) Close() error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	p.abort()
+	for _, x := range p.ports {
+		p.closePort(x)
+	}
+	p.ports = nil
+	p.e.procs.Lock()
+	delete(p.e.procs.list, p)
+	p.e.procs.Unlock()
+	return nil
+}
+
+// handler carries out one call. An error's code goes into the reply.
+type handler func(p *Process, ctx context.Context, q *call.Request, r *call.Reply) error
+
+// handlers are the calls that work; the call table says the same.
+var handlers map[string]handler
+
+func init() {
+	// In init, since handlers reach back to Do through batches of calls.
+	handlers = map[string]handler{
+		"s$attach_port": (*Process).attachPort, "s$detach_port": (*Process).detachPort, "s$open": (*Process).open, "s$seq_open": (*Process).seqOpen, "s$close": (*Process).close,
+		"s$seq_read": (*Process).seqRead, "s$seq_position": (*Process).seqPosition, "s$seq_position_read": (*Process).seqPositionRead,
+		"s$seq_write": (*Process).seqWrite, "s$seq_rewrite": (*Process).seqRewrite, "s$seq_delete": (*Process).seqDelete,
+		"s$seq_position_rewrite": (*Process).seqPositionRewrite, "s$seq_position_delete": (*Process).seqPositionDelete, "s$truncate_open_file": (*Process).truncateOpenFile,
+		"s$keyed_read": (*Process).keyedRead, "s$keyed_position": (*Process).keyedPosition, "s$keyed_position_read": (*Process).keyedPositionRead,
+		"s$keyed_write": (*Process).keyedWrite, "s$keyed_rewrite": (*Process).keyedRewrite, "s$keyed_delete": (*Process).keyedDelete,
+		"s$keyed_position_rewrite": (*Process).keyedPositionRewrite, "s$keyed_position_delete": (*Process).keyedPositionDelete,
+		"s$rel_read": (*Process).relRead, "s$rel_position": (*Process).relPosition, "s$rel_position_read": (*Process).relPositionRead,
+		"s$rel_write": (*Process).relWrite, "s$rel_rewrite": (*Process).relRewrite, "s$rel_delete": (*Process).relDelete,
+		"s$rel_position_rewrite": (*Process).relPositionRewrite, "s$rel_position_delete": (*Process).relPositionDelete,
+		"s$create_file": (*Process).createFile, "s$delete_file": (*Process).deleteFile, "s$rename": (*Process).rename, "s$copy_file": (*Process).copyFile,
+		"s$truncate_file": (*Process).truncateFile, "s$create_index": (*Process).createIndex,
+		"s$set_transaction_file": (*Process).setTransactionFile, "s$set_implicit_locking": (*Process).setImplicitLocking,
+		"s$start_transaction": (*Process).startTransaction, "s$commit_transaction": (*Process).commitTransaction, "s$abort_transaction": (*Process).abortTransaction,
+		"drmesh$set_layout": (*Process).setLayout, "drmesh$get_layout": (*Process).getLayout, "drmesh$list": (*Process).list, "drmesh$status": (*Process).status,
+		"drmesh$create_dir": (*Process).createDir, "drmesh$remove_dir_here": (*Process).removeDirHere, "drmesh$restore_dir_here": (*Process).restoreDirHere,
+		"drmesh$delete_local_index": (*Process).deleteLocalIndex, "drmesh$expand_path": (*Process).expandPath,
+	}
+}
+
+// Do implements call.Caller. Its error says that the outcome is not known.
+func (p *Process) Do(ctx context.Context, q *call.Request, r *call.Reply) error {
+	*r = call.Reply{}
+	e := call.Find(q.Call)
+	if e == nil {
+		p.fail(r, fmt.Errorf("%.64q is no call: %w", q.Call, call.NotAvailable))
+		return nil
+	}
+	h := handlers[e.Name]
+	if h == nil {
+		p.fail(r, fmt.Errorf("%s: %w", q.Call, call.NotAvailable))
+		return nil
+	}
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	err := h(p, ctx, q, r)
+	if err == ErrClosed || err != nil && ctx.Err() != nil && call.CodeOf(err) == call.FileFormatError {
+		return err
+	}
+	if err != nil {
+		p.fail(r, err)
+	}
+	return nil
+}
+
+func (p *Process) fail(r *call.Reply, err error) {
+	c := call.CodeOf(err)
+	if c != call.LongRecord {
+		*r = call.Reply{}
+	}
+	r.Code, r.Text = c, err.Error()
+}
+
+// fullPath completes a path as a program gives it: both forms, relative to the
+// root of nothing; programs give full paths.
+func (p *Process) fullPath(s string) (string, error) {
+	s = strings.TrimRight(s, " ")
+	if path.IsShare(s) {
+		return p.e.FullPath(s)
+	}
+	f, err := path.Expand(s, path.Context{Module: p.e.cfg.Name})
+	if err != nil {
+		return "", fmt.Errorf("path %q: %w: %v", s, call.BadPathname, err)
+	}
+	return p.e.FullPath(string(f))
+}

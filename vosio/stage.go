@@ -85,7 +85,7 @@ func (f *file) plain() bool {
 func (t *tx) simple() bool {
 	switch {
 	case t.req.changes != nil:
-		if len(t.req.changes) != 1 {
+		if len(t.req.changes) != 1 || t.req.expect != nil {
 			return false
 		}
 		ch := &t.req.changes[0]
@@ -180,6 +180,25 @@ func (t *tx) runChanges() error {
 			if share == nil || s.Interval == 0 {
 				share = s
 			}
+		}
+	}
+	for _, x := range t.req.expect {
+		if err := t.load(x.file, x.addr); err != nil {
+			return err
+		}
+		n := 0
+		for i := range t.standing {
+			if t.standing[i].Tombstone {
+				continue
+			}
+			n++
+			if !slices.Contains(x.dots, t.standing[i].Dot) {
+				n = -1
+				break
+			}
+		}
+		if n != len(x.dots) {
+			return fmt.Errorf("commit: %s was changed meanwhile at another module: %w", record.String(x.addr), call.TPAborted)
 		}
 	}
 	if err := t.start(share); err != nil {
@@ -399,6 +418,9 @@ func (t *tx) planChange(i int, ch *change) error {
 		} else if p && ch.kind != insert {
 			cur = nil
 		}
+	}
+	if ch.data == nil {
+		ch.data = []byte{}
 	}
 	op := origin.Operation{Kind: origin.Write, File: f.id, Address: addr, Data: ch.data, Life: 1 + greatestLife(t.standing)}
 	switch ch.kind {

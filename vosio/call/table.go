@@ -1,0 +1,141 @@
+package call
+
+// Class says what a call does.
+type Class byte
+
+// The classes of calls.
+const (
+	Mutation    Class = 'M'
+	Positioning Class = 'P' // reads and positions
+	Locking     Class = 'L'
+	Control     Class = 'C' // ports
+	Transaction Class = 'T'
+)
+
+// Entry is one row of the call table.
+type Entry struct {
+	Name  string
+	Class Class
+	Works bool   // in this release; the others answer e$not_available
+	Args  string // keys of Request, then of Reply, for the calls that work
+}
+
+// Table holds the 84 calls that DRMS mirrors.
+var Table = []Entry{
+	{"s$seq_write", Mutation, true, "p d → u"},
+	{"s$seq_write_unlock", Mutation, false, ""},
+	{"s$seq_write_partial", Mutation, false, ""},
+	{"s$seq_rewrite", Mutation, true, "p d"},
+	{"s$seq_delete", Mutation, true, "p"},
+	{"s$seq_position_rewrite", Mutation, true, "p t q d"},
+	{"s$seq_position_delete", Mutation, true, "p t q"},
+	{"s$write_raw", Mutation, false, ""},
+	{"s$truncate_open_file", Mutation, true, "p"},
+	{"s$keyed_write", Mutation, true, "p k d"},
+	{"s$keyed_write_unlock", Mutation, false, ""},
+	{"s$keyed_rewrite", Mutation, true, "p k d"},
+	{"s$keyed_delete", Mutation, true, "p k d"},
+	{"s$keyed_position_rewrite", Mutation, true, "p x k r d"},
+	{"s$keyed_position_delete", Mutation, true, "p x k d r"},
+	{"s$add_key", Mutation, false, ""},
+	{"s$delete_key", Mutation, false, ""},
+	{"s$add_item", Mutation, false, ""},
+	{"s$delete_item", Mutation, false, ""},
+	{"s$rel_write", Mutation, true, "p u d → u"},
+	{"s$rel_write_unlock", Mutation, false, ""},
+	{"s$rel_rewrite", Mutation, true, "p u d"},
+	{"s$rel_delete", Mutation, true, "p u"},
+	{"s$rel_position_rewrite", Mutation, true, "p u d"},
+	{"s$rel_position_delete", Mutation, true, "p u"},
+	{"s$create_file", Mutation, true, "a o z"},
+	{"s$create_allocated_file", Mutation, false, ""},
+	{"s$clone_file", Mutation, false, ""},
+	{"s$copy_file", Mutation, true, "a b s"},
+	{"s$rename", Mutation, true, "a b"},
+	{"s$delete_file", Mutation, true, "a"},
+	{"s$truncate_file", Mutation, true, "a"},
+	{"s$create_index", Mutation, true, "a n e s g → k"},
+	{"s$create_record_index", Mutation, false, ""},
+	{"s$create_deleted_record_index", Mutation, false, ""},
+	{"s$delete_index", Mutation, false, ""},
+	{"s$set_expiration_date", Mutation, false, ""},
+	{"s$set_file_allocation", Mutation, false, ""},
+	{"s$set_implicit_locking", Mutation, true, "a s"},
+	{"s$set_pipe_file", Mutation, false, ""},
+	{"s$set_safety_switch", Mutation, false, ""},
+	{"s$set_transaction_file", Mutation, true, "a s"},
+	{"s$enforce_region_locks", Mutation, false, ""},
+	{"s$msg_send", Mutation, false, ""},
+	{"s$write", Mutation, false, ""},
+	{"s$write_code", Mutation, false, ""},
+	{"s$write_partial", Mutation, false, ""},
+	{"s$write_partial_code", Mutation, false, ""},
+	{"s$write_wrap", Mutation, false, ""},
+	{"s$write_wrap_indent", Mutation, false, ""},
+	{"s$write_wrap_partial", Mutation, false, ""},
+	{"s$seq_read", Positioning, true, "p y → d l"},
+	{"s$seq_position", Positioning, true, "p t q"},
+	{"s$seq_position_read", Positioning, true, "p t q y → d l"},
+	{"s$read_raw", Positioning, false, ""},
+	{"s$keyed_read", Positioning, true, "p x k d y → d l"},
+	{"s$keyed_position", Positioning, true, "p x k d r"},
+	{"s$keyed_position_read", Positioning, true, "p x k d r y → d l"},
+	{"s$rel_read", Positioning, true, "p u y → d l u"},
+	{"s$rel_position", Positioning, true, "p u"},
+	{"s$rel_position_read", Positioning, true, "p u y → d l u"},
+	{"s$get_item", Positioning, false, ""},
+	{"s$seq_lock_record", Locking, false, ""},
+	{"s$seq_unlock_record", Locking, false, ""},
+	{"s$keyed_lock_record", Locking, false, ""},
+	{"s$keyed_unlock_record", Locking, false, ""},
+	{"s$rel_lock_record", Locking, false, ""},
+	{"s$rel_unlock_record", Locking, false, ""},
+	{"s$lock_file", Locking, false, ""},
+	{"s$unlock_file", Locking, false, ""},
+	{"s$lock_region", Locking, false, ""},
+	{"s$unlock_records", Locking, false, ""},
+	{"s$attach_port", Control, true, "n a → p"},
+	{"s$detach_port", Control, true, "p"},
+	{"s$open", Control, true, "p o z i l m x"},
+	{"s$seq_open", Control, true, "a i → p"},
+	{"s$close", Control, true, "p"},
+	{"s$control", Control, false, ""},
+	{"s$msg_open", Control, false, ""},
+	{"s$notify_path", Control, false, ""},
+	{"s$start_transaction", Transaction, true, ""},
+	{"s$start_priority_transaction", Transaction, false, ""},
+	{"s$commit_transaction", Transaction, true, ""},
+	{"s$abort_transaction", Transaction, true, ""},
+}
+
+// Extensions are calls of our own at the same door.
+var Extensions = []Entry{
+	{"drmesh$set_layout", Mutation, true, "a v"},
+	{"drmesh$get_layout", Positioning, true, "a → d"},
+	{"drmesh$list", Positioning, true, "a → n"},
+	{"drmesh$status", Positioning, true, "a → j"},
+	{"drmesh$create_dir", Mutation, true, "a"},
+	{"drmesh$remove_dir_here", Mutation, true, "a"},
+	{"drmesh$restore_dir_here", Mutation, true, "a"},
+	{"drmesh$delete_local_index", Mutation, true, "a n"},
+	{"drmesh$expand_path", Positioning, true, "a → n"},
+}
+
+// aliases are other spellings of calls.
+var aliases = map[string]string{"s$create_delete_record_index": "s$create_deleted_record_index"}
+
+var byName = func() map[string]*Entry {
+	m := map[string]*Entry{}
+	for _, t := range [][]Entry{Table, Extensions} {
+		for i := range t {
+			m[t[i].Name] = &t[i]
+		}
+	}
+	for a, n := range aliases {
+		m[a] = m[n]
+	}
+	return m
+}()
+
+// Find finds a call by name or alias; nil if there is none.
+func Find(name string) *Entry { return byName[name] }

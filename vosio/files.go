@@ -1,0 +1,385 @@
+package vosio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"drmesh/vosio/call"
+	"drmesh/vosio/path"
+	"drmesh/vosio/record"
+)
+
+// unused refuses a call by path on a file that a program has open under a
+// lock, or that the process's own transaction has touched.
+func (p *Process) unused(full string) (*file, error) {
+	f, err := p.e.file(full)
+	if err != nil {
+		return nil, err
+	}
+	if p.e.locks.inUse(0, f.id) || p.txn != nil && p.txn.touched[f.id] {
+		return nil, fmt.Errorf("%s: %w", full, call.FileInUse)
+	}
+	return f, nil
+}
+
+func (p *Process) createFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	org := orgOf(q.Org)
+	switch org {
+	case call.OrgFixed, call.OrgRelative:
+		if q.Size < 1 || q.Size > 32767 {
+			return fmt.Errorf("create %s: record size %d: %w", full, q.Size, call.InvalidRecordSize)
+		}
+	case call.OrgSequential:
+	default:
+		return fmt.Errorf("create %s: organization %d: %w", full, org, call.NotAvailable)
+	}
+	_, err = p.e.createFile(ctx, p.name, full, org, sizeOf(org, q.Size))
+	return err
+}
+
+func (p *Process) deleteFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	if _, err := p.unused(full); err != nil {
+		return err
+	}
+	return p.e.deleteFile(ctx, p.name, full)
+}
+
+func (p *Process) truncateFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	if _, err := p.unused(full); err != nil {
+		return err
+	}
+	return p.e.truncateFile(ctx, p.name, full)
+}
+
+func (p *Process) rename(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	to := strings.TrimRight(q.Path2, " ")
+	if !strings.Contains(to, ">") && !path.IsShare(to) {
+		if err := path.CheckName(to); err != nil {
+			return fmt.Errorf("rename to %q: %w: %v", to, call.BadPathname, err)
+		}
+		to = parent(full) + ">" + to
+	} else if to, err = p.fullPath(to); err != nil {
+		return err
+	}
+	if _, err := p.unused(full); err != nil {
+		return err
+	}
+	return p.e.renameFile(ctx, p.name, full, to)
+}
+
+func (p *Process) createIndex(ctx context.Context, q *call.Request, r *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	if q.Switches&(call.IndexSeparateKey|call.IndexItem) != 0 {
+		return fmt.Errorf("create_index %s: separate-key and item indexes: %w", full, call.NotAvailable)
+	}
+	if q.Collation != 0 && q.Collation != 4 {
+		return fmt.Errorf("create_index %s: collation %d: %w", full, q.Collation, call.NotAvailable)
+	}
+	dup, err := p.e.createIndex(ctx, p.name, full, record.Index{Name: q.Name, Components: q.Components,
+		Duplicates: q.Switches&call.IndexDuplicates != 0, Local: q.Switches&call.IndexHere != 0, Collation: 4})
+	r.Key = dup
+	return err
+}
+
+func (p *Process) deleteLocalIndex(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	return p.e.DropLocalIndex(ctx, full, q.Name)
+}
+
+// setSwitch sets a 0/1 attribute.
+func (p *Process) setSwitch(ctx context.Context, q *call.Request, name string, exclusive bool) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	if exclusive {
+		if _, err := p.unused(full); err != nil {
+			return err
+		}
+	}
+	v := "0"
+	if q.Switches != 0 {
+		v = "1"
+	}
+	return p.e.setAttribute(ctx, p.name, full, name, v)
+}
+
+func (p *Process) setTransactionFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	return p.setSwitch(ctx, q, attrTransaction, true)
+}
+
+func (p *Process) setImplicitLocking(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	return p.setSwitch(ctx, q, attrImplicit, false)
+}
+
+// maxLayout bounds a dd text kept with a file.
+const maxLayout = 64 << 10
+
+func (p *Process) setLayout(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	if len(q.Value) > maxLayout {
+		return fmt.Errorf("layout of %s: %d bytes: %w", full, len(q.Value), call.RecordTooLong)
+	}
+	return p.e.setAttribute(ctx, p.name, full, attrLayout, q.Value)
+}
+
+func (p *Process) getLayout(_ context.Context, q *call.Request, r *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	f, err := p.e.file(full)
+	if err != nil {
+		return err
+	}
+	r.Data = []byte(f.attribute(attrLayout))
+	return nil
+}
+
+func (p *Process) status(_ context.Context, q *call.Request, r *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	i, err := p.e.Info(full)
+	if err != nil {
+		return err
+	}
+	r.Info, err = json.Marshal(call.Status{Path: i.Path, Org: i.Org, Size: i.Size, Records: i.Records, Bytes: i.Bytes, Indexes: i.Indexes, Identity: i.Identity, Layout: i.Layout})
+	return err
+}
+
+// expandPath gives the full form of a path.
+func (p *Process) expandPath(_ context.Context, q *call.Request, r *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	r.Names = []string{full}
+	return nil
+}
+
+// list gives the full paths of the files in a directory that a star name
+// matches; directories end with '>'.
+func (p *Process) list(_ context.Context, q *call.Request, r *call.Reply) error {
+	s := strings.TrimRight(q.Path, " ")
+	i := strings.LastIndexAny(s, ">:")
+	if i < 0 {
+		return fmt.Errorf("list %q: %w", s, call.BadPathname)
+	}
+	dir, star := s[:i], s[i+1:]
+	if s[i] == ':' {
+		dir = s[:i+1]
+	}
+	full := dir
+	if path.IsShare(dir) || s[i] == ':' {
+		share := strings.TrimSuffix(dir, ":")
+		sh := p.e.table().Share(share)
+		if sh == nil {
+			return fmt.Errorf("list %s: no share %s here: %w", s, share, call.ObjectNotFound)
+		}
+		full = sh.Root
+	} else {
+		var err error
+		if full, err = p.fullPath(dir); err != nil {
+			return err
+		}
+	}
+	r.Names = []string{}
+	for _, f := range p.e.Files(full) {
+		name := f.Path[len(full)+1:]
+		if !strings.Contains(name, ">") && path.Match(star, name) {
+			r.Names = append(r.Names, f.Path)
+		}
+	}
+	for _, d := range p.e.dirs(full) {
+		if path.Match(star, d[strings.LastIndexByte(d, '>')+1:]) {
+			r.Names = append(r.Names, d+">")
+		}
+	}
+	sort.Strings(r.Names)
+	return nil
+}
+
+// dirs lists the directories right below a full path, as full paths.
+func (e *Engine) dirs(full string) []string {
+	e.cat.mu.RLock()
+	defer e.cat.mu.RUnlock()
+	var l []string
+	for name, s := range e.cat.shares {
+		root := ""
+		if name != "" {
+			sh := e.table().Share(name)
+			if sh == nil {
+				continue
+			}
+			root = sh.Root + ">"
+		}
+		for d := range s.dirs {
+			if s.removed[d] {
+				continue
+			}
+			if abs := root + d; parent(abs) == full {
+				l = append(l, abs)
+			}
+		}
+	}
+	sort.Strings(l)
+	return l
+}
+
+func (p *Process) createDir(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	return p.e.createDir(ctx, p.name, full)
+}
+
+func (p *Process) removeDirHere(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	return p.e.RemoveDirHere(ctx, full)
+}
+
+func (p *Process) restoreDirHere(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	return p.e.RestoreDirHere(ctx, full)
+}
+
+// copyRun is how many records of a copy go into one txn.
+const copyRun = 500
+
+// copyFile copies records, organization, indexes and flags. The target grows
+// under its own name, in many txns; a copy that fails leaves what was copied.
+func (p *Process) copyFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	e := p.e
+	from, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	to, err := p.fullPath(q.Path2)
+	if err != nil {
+		return err
+	}
+	if from == to {
+		return fmt.Errorf("copy %s to itself: %w", from, call.FileExists)
+	}
+	src, err := e.file(from)
+	if err != nil {
+		return err
+	}
+	if old, err := e.file(to); err == nil {
+		switch q.Switches {
+		case call.CopyDelete:
+			if _, err := p.unused(to); err != nil {
+				return err
+			}
+			if err := e.deleteFile(ctx, p.name, to); err != nil {
+				return err
+			}
+		case call.CopyTruncate:
+			if old.org != src.org || old.size != src.size {
+				return fmt.Errorf("copy %s to %s: their organizations or record sizes differ: %w", from, to, call.InvalidFileType)
+			}
+			if _, err := p.unused(to); err != nil {
+				return err
+			}
+			if err := e.truncateFile(ctx, p.name, to); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("copy %s to %s: %w", from, to, call.FileExists)
+		}
+	} else if !errors.Is(err, call.ObjectNotFound) {
+		return err
+	}
+	dst, err := e.file(to)
+	if err != nil {
+		if dst, err = e.createFile(ctx, p.name, to, src.org, src.size); err != nil {
+			return err
+		}
+		for _, ix := range src.indexes {
+			if ix.Local {
+				continue
+			}
+			def := ix.Index
+			if _, err := e.createIndex(ctx, p.name, to, def); err != nil {
+				return err
+			}
+		}
+		for name, v := range src.attributes {
+			if name != attrTransaction && v != "" {
+				if err := e.setAttribute(ctx, p.name, to, name, v); err != nil {
+					return err
+				}
+			}
+		}
+		dst = e.fileByID(dst.id)
+	}
+	snap := e.db.NewSnapshot()
+	defer snap.Close()
+	s, err := e.scan(snap, src, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var chs []change
+	flush := func() error {
+		_, err := e.commit(ctx, p.name, chs)
+		chs = chs[:0]
+		return err
+	}
+	for ok := s.First(); ok; ok = s.Next() {
+		ch := change{file: dst, kind: insert, data: s.record().data}
+		if src.numbered() {
+			ch.addr = s.record().addr
+		}
+		if chs = append(chs, ch); len(chs) == copyRun {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return flush()
+}

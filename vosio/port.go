@@ -1,0 +1,318 @@
+package vosio
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/origin"
+	"drmesh/vosio/call"
+	"drmesh/vosio/lock"
+)
+
+// port is one port of a process: attached to a path, and maybe open on a file.
+// It belongs to its process.
+type port struct {
+	id    int
+	name  string
+	path  string
+	owner lock.Owner
+
+	isOpen     bool
+	file       origin.FileID
+	io, access int
+	index      string // of the open; '' is none
+	order      string // index in force; '' is physical order
+	implicit   bool   // locks records for each call
+
+	// Position: section numbers are not needed to read it. cur is the record
+	// last read, written or positioned to; next is what s$seq_read gives.
+	cur        *rec
+	positioned bool
+	next       nextPlace
+	shown      map[string][]origin.OpDot // what reads of this port showed, by register, until written
+}
+
+// nextPlace is a place in the order in force.
+type nextPlace struct {
+	kind nextKind
+	at   spot
+}
+
+type nextKind uint8
+
+const (
+	atFirst nextKind = iota
+	atEnd
+	atSpot    // the record there, or the one after if it is gone
+	afterSpot // the record after
+)
+
+// maxShown bounds what a port remembers of its reads; beyond, the oldest are
+// forgotten, and a write to such a record counts as having seen all.
+const maxShown = 1024
+
+func (p *Process) attachPort(_ context.Context, q *call.Request, r *call.Reply) error {
+	full, err := p.fullPath(q.Path)
+	if err != nil {
+		return err
+	}
+	if q.Name != "" {
+		if _, ok := p.names[q.Name]; ok {
+			return fmt.Errorf("attach %s: port %s: %w", full, q.Name, call.PortAlreadyAttached)
+		}
+	}
+	if len(p.ports) >= maxPorts {
+		return fmt.Errorf("attach %s: %w", full, call.TooManyPorts)
+	}
+	p.next++
+	x := &port{id: p.next, name: q.Name, path: full, owner: p.e.locks.owner()}
+	if x.name == "" {
+		x.name = fmt.Sprintf("port_%d", x.id)
+	}
+	p.ports[x.id] = x
+	p.names[x.name] = x.id
+	r.Port = x.id
+	return nil
+}
+
+func (p *Process) port(id int) (*port, error) {
+	x := p.ports[id]
+	if x == nil {
+		return nil, fmt.Errorf("port %d: %w", id, call.InvalidPortNumber)
+	}
+	return x, nil
+}
+
+// opened finds an open port and the present snapshot of its file.
+func (p *Process) opened(id int) (*port, *file, error) {
+	x, err := p.port(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !x.isOpen {
+		return nil, nil, fmt.Errorf("port %d on %s: %w", id, x.path, call.PortNotOpen)
+	}
+	f := p.e.cat.file(x.file)
+	if f == nil || f.deleted && f.shown == "" {
+		return nil, nil, fmt.Errorf("port %d: %s was deleted: %w", id, x.path, call.ObjectNotFound)
+	}
+	return x, f, nil
+}
+
+// detachPort ends a port.
+func (p *Process) detachPort(_ context.Context, q *call.Request, _ *call.Reply) error {
+	x, err := p.port(q.Port)
+	if err != nil {
+		return err
+	}
+	p.closePort(x)
+	delete(p.ports, x.id)
+	delete(p.names, x.name)
+	return nil
+}
+
+func (p *Process) close(_ context.Context, q *call.Request, _ *call.Reply) error {
+	x, err := p.port(q.Port)
+	if err != nil {
+		return err
+	}
+	if !x.isOpen {
+		return fmt.Errorf("close port %d: %w", x.id, call.PortNotOpen)
+	}
+	p.closePort(x)
+	return nil
+}
+
+func (p *Process) closePort(x *port) {
+	if x.isOpen {
+		p.e.locks.releaseAll(x.owner)
+	}
+	x.isOpen, x.cur, x.positioned, x.next, x.shown = false, nil, false, nextPlace{}, nil
+}
+
+func (p *Process) seqOpen(ctx context.Context, q *call.Request, r *call.Reply) error {
+	if err := p.attachPort(ctx, &call.Request{Path: q.Path}, r); err != nil {
+		return err
+	}
+	id := r.Port
+	err := p.open(ctx, &call.Request{Port: id, Org: call.OrgSequential, IO: q.IO, Lock: call.SetLockDontWait, Access: call.Sequential}, r)
+	if err != nil {
+		p.detachPort(ctx, &call.Request{Port: id}, r)
+		return err
+	}
+	r.Port = id
+	return nil
+}
+
+// open opens an attached port. OUTPUT empties a file that is there; OUTPUT and
+// APPEND create one that is not.
+func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	x, err := p.port(q.Port)
+	if err != nil {
+		return err
+	}
+	e := p.e
+	switch {
+	case x.isOpen:
+		return fmt.Errorf("open port %d: %w", x.id, call.PortAlreadyOpen)
+	case q.IO < call.Input || q.IO > call.DirtyInput:
+		return fmt.Errorf("open %s: I/O type %d: %w", x.path, q.IO, call.InvalidIOType)
+	case q.Lock < call.SetLockDontWait || q.Lock > call.ImplicitLocking:
+		return fmt.Errorf("open %s: locking mode %d: %w", x.path, q.Lock, call.InvalidLockingMode)
+	case q.Access < call.Sequential || q.Access > call.Indexed:
+		return fmt.Errorf("open %s: access mode %d: %w", x.path, q.Access, call.InvalidAccessMode)
+	}
+	writes := q.IO == call.Output || q.IO == call.Append || q.IO == call.Update
+	if writes {
+		if err := e.forbid(e.resolve(x.path), p.name); err != nil {
+			return err
+		}
+	}
+	f, err := e.file(x.path)
+	created := false
+	if err != nil {
+		if call.CodeOf(err) != call.ObjectNotFound || q.IO != call.Output && q.IO != call.Append {
+			return err
+		}
+		if f, err = e.createFile(ctx, p.name, x.path, orgOf(q.Org), sizeOf(q.Org, q.Size)); err != nil {
+			return err
+		}
+		created = true
+	}
+	if q.Access == call.Indexed && q.Index != "" && f.index(q.Index) == nil {
+		return fmt.Errorf("open %s: index %s: %w", x.path, q.Index, call.IndexNotFound)
+	}
+	index := q.Index
+	if q.Access != call.Indexed {
+		index = ""
+	} else if index == "" && len(f.indexes) > 0 {
+		index = f.indexes[0].Name
+		if f.identity != nil {
+			index = f.identity.Name
+		}
+	}
+	mode := q.Lock
+	if f.attribute(attrImplicit) == "1" {
+		mode = call.ImplicitLocking
+	}
+	if q.IO != call.DirtyInput {
+		var m lock.Mode
+		switch mode {
+		case call.SetLockDontWait, call.WaitForLock:
+			m = lock.Exclusive
+			if q.IO == call.Input {
+				m = lock.Shared
+			}
+		case call.ImplicitLocking:
+			m = lock.Implicit
+		}
+		if m != 0 {
+			busy := call.FileInUse
+			if mode == call.WaitForLock && q.NoWait {
+				busy = call.CallerMustWait
+			}
+			if err := e.locks.acquire(ctx, x.owner, fileObject(f.id), m, mode == call.WaitForLock && !q.NoWait, busy); err != nil {
+				return fmt.Errorf("open %s: %w", x.path, err)
+			}
+		}
+	}
+	if q.IO == call.Output && !created && f.recordCount() > 0 {
+		if err := e.truncateFile(ctx, p.name, x.path); err != nil {
+			e.locks.releaseAll(x.owner)
+			return err
+		}
+	}
+	x.isOpen, x.file, x.io, x.access, x.index, x.order = true, f.id, q.IO, q.Access, index, index
+	x.implicit = mode == call.ImplicitLocking && q.IO != call.DirtyInput
+	x.cur, x.positioned, x.next = nil, false, nextPlace{kind: atFirst}
+	if q.IO == call.Output || q.IO == call.Append {
+		x.next.kind = atEnd
+	}
+	return nil
+}
+
+func orgOf(org int) int {
+	if org == 0 {
+		return call.OrgSequential
+	}
+	return org
+}
+
+func sizeOf(org, size int) int {
+	if org == call.OrgFixed || org == call.OrgRelative {
+		return size
+	}
+	return 0
+}
+
+// view is what the port reads: the database, or the transaction's overlay.
+func (p *Process) view(f *file) pebble.Reader {
+	if p.txn != nil && f.attribute(attrTransaction) == "1" {
+		return p.txn.overlay
+	}
+	return p.e.db
+}
+
+func (x *port) mayRead() error {
+	if x.io == call.Input || x.io == call.Update || x.io == call.DirtyInput {
+		return nil
+	}
+	return fmt.Errorf("read %s: %w", x.path, call.InvalidIOType)
+}
+
+func (x *port) mayWrite() error {
+	if x.io == call.Output || x.io == call.Append || x.io == call.Update {
+		return nil
+	}
+	return fmt.Errorf("write %s: %w", x.path, call.InvalidIOType)
+}
+
+func (x *port) mayUpdate() error {
+	if x.io == call.Update {
+		return nil
+	}
+	return fmt.Errorf("rewrite %s: %w", x.path, call.InvalidIOType)
+}
+
+// lockRecord takes a record's lock for a call. Inside a transaction on a
+// transaction file it is kept to the end; else free gives it back.
+func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte, m lock.Mode) (free func(), err error) {
+	free = func() {}
+	if addr == nil || x.io == call.DirtyInput {
+		return free, nil
+	}
+	object := recordObject(f.id, addr)
+	if p.txn != nil && f.attribute(attrTransaction) == "1" {
+		if err := p.e.locks.acquire(ctx, p.txn.owner, object, m, true, call.RecordInUse); err != nil {
+			if call.CodeOf(err) == call.TPAborted || call.CodeOf(err) == call.Timeout {
+				p.txn.aborted.Store(true)
+				return free, fmt.Errorf("lock a record of %s: %w", x.path, call.TPAborted)
+			}
+			return free, err
+		}
+		return free, nil
+	}
+	if !x.implicit {
+		return free, nil
+	}
+	if err := p.e.locks.acquire(ctx, x.owner, object, m, true, call.RecordInUse); err != nil {
+		return free, fmt.Errorf("lock a record of %s: %w", x.path, err)
+	}
+	return func() { p.e.locks.release(x.owner, object) }, nil
+}
+
+// show remembers what a read showed.
+func (x *port) show(r *rec) {
+	if x.shown == nil || len(x.shown) >= maxShown {
+		x.shown = map[string][]origin.OpDot{}
+	}
+	x.shown[string(r.addr)] = r.dots
+}
+
+// seen gives what this port's reads showed of a register.
+func (x *port) seen(addr []byte) (dots []origin.OpDot, ok bool) {
+	dots, ok = x.shown[string(addr)]
+	return dots, ok
+}

@@ -1,0 +1,340 @@
+package vosio
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/vosio/call"
+	"drmesh/vosio/lock"
+	"drmesh/vosio/record"
+)
+
+// orderOf is the index in force at a port; nil is physical order.
+func (x *port) orderOf(f *file) (*index, error) {
+	if x.order == "" {
+		return nil, nil
+	}
+	ix := f.index(x.order)
+	if ix == nil {
+		return nil, fmt.Errorf("read %s: index %s: %w", x.path, x.order, call.IndexNotFound)
+	}
+	return ix, nil
+}
+
+// spotOf is the place of a record in the order in force.
+func (x *port) spotOf(f *file, ix *index, r *rec) spot {
+	if ix != nil {
+		return f.indexSpot(ix, r)
+	}
+	return f.physicalSpot(r)
+}
+
+// seek finds the record at a place in an order.
+func (p *Process) seek(r pebble.Reader, f *file, ix *index, n nextPlace) (*rec, spot, error) {
+	if n.kind == atEnd {
+		return nil, nil, nil
+	}
+	s, err := p.e.scan(r, f, ix)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.Close()
+	ok := false
+	switch n.kind {
+	case atFirst:
+		ok = s.First()
+	case atSpot:
+		ok = s.SeekGE(n.at)
+	case afterSpot:
+		ok = s.After(n.at)
+	}
+	if !ok {
+		return nil, nil, s.Err()
+	}
+	return s.record(), s.spot(), nil
+}
+
+// take makes a record the current one, as a read does: the next is its
+// follower in the order in force.
+func (x *port) take(r *rec, at spot) {
+	x.cur, x.positioned, x.next = r, false, nextPlace{afterSpot, at}
+}
+
+// point makes a record the one that s$seq_read gives next.
+func (x *port) point(r *rec, at spot) {
+	x.cur, x.positioned, x.next = r, true, nextPlace{atSpot, at}
+}
+
+// noteRead remembers what a transaction has read.
+func (p *Process) noteRead(f *file, r *rec) {
+	if p.txn != nil && f.attribute(attrTransaction) == "1" && !provisional(r.addr) {
+		p.txn.noteRead(f, r)
+	}
+}
+
+// give puts a record into a reply.
+func give(q *call.Request, r *call.Reply, x *rec) error {
+	r.Length = len(x.data)
+	r.Data = x.data
+	if n, ok := record.Number(x.addr); ok {
+		r.Number = int64(n)
+	}
+	if q.Max > 0 && len(x.data) > q.Max {
+		r.Data = x.data[:q.Max]
+		return fmt.Errorf("record of %d bytes, buffer of %d: %w", len(x.data), q.Max, call.LongRecord)
+	}
+	return nil
+}
+
+// readAt reads the record at a place under its lock, and makes it current.
+func (p *Process) readAt(ctx context.Context, x *port, f *file, n nextPlace, end call.Code) (*rec, error) {
+	ix, err := x.orderOf(f)
+	if err != nil {
+		return nil, err
+	}
+	view := p.view(f)
+	for {
+		r, at, err := p.seek(view, f, ix, n)
+		if err != nil {
+			return nil, err
+		}
+		if r == nil {
+			return nil, fmt.Errorf("read %s: %w", x.path, end)
+		}
+		free, err := p.lockRecord(ctx, x, f, r.addr, lock.Shared)
+		if err != nil {
+			return nil, err
+		}
+		// The record may have changed while its lock was waited for.
+		now, ok, err := p.e.record(view, f, r.addr)
+		free()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			n = nextPlace{afterSpot, at}
+			continue
+		}
+		x.take(&now, at)
+		x.show(&now)
+		p.noteRead(f, &now)
+		return &now, nil
+	}
+}
+
+// move carries out a position of the s$seq_ family.
+func (p *Process) move(x *port, f *file, typ int, count int64) error {
+	switch typ {
+	case call.PosBeginning, call.PosEnd:
+		x.order = ""
+		if x.access == call.Indexed {
+			x.order = x.index
+		}
+		x.cur, x.positioned = nil, false
+		x.next = nextPlace{kind: atFirst}
+		if typ == call.PosBeginning {
+			return nil
+		}
+		ix, err := x.orderOf(f)
+		if err != nil {
+			return err
+		}
+		s, err := p.e.scan(p.view(f), f, ix)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		if s.Last() {
+			x.next = nextPlace{afterSpot, s.spot()}
+		}
+		return s.Err()
+	case call.PosForward, call.PosBackward:
+	default:
+		return fmt.Errorf("position %s: type %d: %w", x.path, typ, call.InvalidControl)
+	}
+	if count < 0 {
+		count = -count
+		typ = call.PosForward + call.PosBackward - typ
+	}
+	ix, err := x.orderOf(f)
+	if err != nil {
+		return err
+	}
+	s, err := p.e.scan(p.view(f), f, ix)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	fail := func(c call.Code) error {
+		if err := s.Err(); err != nil {
+			return err
+		}
+		return fmt.Errorf("position %s: %w", x.path, c)
+	}
+	if typ == call.PosForward {
+		ok := false
+		if x.cur != nil {
+			at := x.spotOf(f, ix, x.cur)
+			if x.next.kind == atSpot || x.next.kind == afterSpot {
+				at = x.next.at
+			}
+			if count == 0 {
+				ok = s.SeekGE(at)
+			} else {
+				ok = s.After(at)
+				count--
+			}
+		} else {
+			switch x.next.kind {
+			case atFirst:
+				ok = s.First()
+			case atSpot:
+				ok = s.SeekGE(x.next.at)
+			case afterSpot:
+				ok = s.After(x.next.at)
+			}
+		}
+		for ; ok && count > 0; count-- {
+			ok = s.Next()
+		}
+		if !ok {
+			return fail(call.EndOfFile)
+		}
+		r := *s.record()
+		x.point(&r, s.spot())
+		return nil
+	}
+	// Backward: from the current record, or from what would be read next.
+	ok := false
+	switch {
+	case x.cur != nil:
+		at := x.spotOf(f, ix, x.cur)
+		if x.next.kind == atSpot || x.next.kind == afterSpot {
+			at = x.next.at
+		}
+		if count == 0 {
+			ok = s.SeekGE(at)
+			if ok && !bytes.Equal(s.spot(), at) {
+				ok = false
+			}
+		} else {
+			ok = s.SeekLT(at)
+			count--
+		}
+	case x.next.kind == afterSpot:
+		if count == 0 {
+			return fail(call.NoCurrentRecord)
+		}
+		ok = s.SeekGE(x.next.at)
+		if ok && bytes.Equal(s.spot(), x.next.at) {
+			count--
+		} else {
+			ok = s.SeekLT(x.next.at)
+			count--
+		}
+	case x.next.kind == atSpot:
+		ok = s.SeekLT(x.next.at)
+		count--
+	case x.next.kind == atEnd:
+		ok = s.Last()
+		count--
+	default:
+		return fail(call.BeginningOfFile)
+	}
+	for ; ok && count > 0; count-- {
+		ok = s.Prev()
+	}
+	if !ok {
+		return fail(call.BeginningOfFile)
+	}
+	r := *s.record()
+	x.point(&r, s.spot())
+	return nil
+}
+
+// write puts one change of a port through: into the transaction's overlay, or
+// through the committer.
+func (p *Process) write(ctx context.Context, x *port, f *file, ch change) (committed, error) {
+	e := p.e
+	if f.share != "" {
+		if err := e.forbidFile(f, p.name); err != nil {
+			return committed{}, err
+		}
+	}
+	ch.file = f
+	if ch.kind != remove {
+		if err := checkLength(f, len(ch.data)); err != nil {
+			return committed{}, err
+		}
+	}
+	if f.attribute(attrTransaction) == "1" {
+		if p.txn == nil {
+			return committed{}, fmt.Errorf("write %s: %w", x.path, call.NoTransaction)
+		}
+		return p.txn.write(ctx, p, x, ch)
+	}
+	if ch.kind != insert {
+		if dots, ok := x.seen(ch.addr); ok {
+			ch.seen, ch.hasSeen = dots, true
+		}
+	}
+	addr := ch.addr
+	if addr == nil && f.identity != nil {
+		addr = record.AppendKey(nil, f.identity.number, f.identity.AppendKeyOf(nil, ch.data))
+	}
+	free, err := p.lockRecord(ctx, x, f, addr, lock.Exclusive)
+	if err != nil {
+		return committed{}, err
+	}
+	out, err := e.commit(ctx, p.name, []change{ch})
+	free()
+	if err != nil {
+		return committed{}, err
+	}
+	delete(x.shown, string(ch.addr))
+	if ch.kind != remove && x.shown != nil {
+		x.show(&rec{addr: out[0].addr, dots: oneDot(out[0])})
+	}
+	return out[0], nil
+}
+
+func checkLength(f *file, n int) error {
+	switch {
+	case f.org == call.OrgFixed && n != f.size:
+		return fmt.Errorf("write %s: %d bytes, its records have %d: %w", f.rel, n, f.size, call.RecordTooLong)
+	case f.org == call.OrgRelative && n > f.size:
+		return fmt.Errorf("write %s: %d bytes, its records have %d at most: %w", f.rel, n, f.size, call.RecordTooLong)
+	case n > 32767:
+		return fmt.Errorf("write %s: %d bytes, a record has 32767 at most: %w", f.rel, n, call.RecordTooLong)
+	}
+	return nil
+}
+
+// forbidFile refuses writes that the tables do not allow the program.
+func (e *Engine) forbidFile(f *file, process string) error {
+	s := e.table().Share(f.share)
+	if s == nil {
+		return fmt.Errorf("write %s: share %s is not here any more: %w", f.rel, f.share, call.NoAccess)
+	}
+	if !e.table().MayWrite(s, f.rel, process) {
+		return fmt.Errorf("program %s, file %s:%s: no include record names it: %w", process, f.share, f.rel, call.NoAccess)
+	}
+	return nil
+}
+
+// added makes a new record current: what follows is the end in physical order,
+// the entry after it in an index.
+func (x *port) added(f *file, c committed, data []byte) {
+	r := &rec{addr: c.addr, birth: c.birth, data: data, life: 1, dots: oneDot(c)}
+	x.cur, x.positioned = r, false
+	if x.order != "" {
+		if ix := f.index(x.order); ix != nil {
+			x.next = nextPlace{afterSpot, f.indexSpot(ix, r)}
+			return
+		}
+	}
+	x.next = nextPlace{afterSpot, f.physicalSpot(r)}
+}

@@ -1,0 +1,228 @@
+package vosio
+
+import (
+	"context"
+	"fmt"
+
+	"drmesh/origin"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+func oneDot(c committed) []origin.OpDot { return []origin.OpDot{c.dot} }
+
+func (p *Process) seqRead(ctx context.Context, q *call.Request, r *call.Reply) error {
+	x, f, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	if err := x.mayRead(); err != nil {
+		return err
+	}
+	got, err := p.readAt(ctx, x, f, x.next, call.EndOfFile)
+	if err != nil {
+		return err
+	}
+	return give(q, r, got)
+}
+
+func (p *Process) seqPosition(_ context.Context, q *call.Request, _ *call.Reply) error {
+	x, f, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	if err := x.mayRead(); err != nil {
+		return err
+	}
+	return p.move(x, f, q.Position, q.Count)
+}
+
+func (p *Process) seqPositionRead(ctx context.Context, q *call.Request, r *call.Reply) error {
+	return p.both(q, func() error { return p.seqPosition(ctx, q, r) }, func() error { return p.seqRead(ctx, q, r) })
+}
+
+// both carries out a position and what follows as one step: if either fails,
+// the port stands where it stood.
+func (p *Process) both(q *call.Request, first, then func() error) error {
+	x, _, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	cur, positioned, next, order := x.cur, x.positioned, x.next, x.order
+	err = first()
+	if err == nil {
+		err = then()
+	}
+	if err != nil && call.CodeOf(err) != call.LongRecord {
+		x.cur, x.positioned, x.next, x.order = cur, positioned, next, order
+	}
+	return err
+}
+
+func (p *Process) seqWrite(ctx context.Context, q *call.Request, r *call.Reply) error {
+	x, f, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	if err := x.mayWrite(); err != nil {
+		return err
+	}
+	return p.insert(ctx, x, f, nil, q.Data, r)
+}
+
+// insert adds a record and makes it current.
+func (p *Process) insert(ctx context.Context, x *port, f *file, addr, data []byte, r *call.Reply) error {
+	c, err := p.write(ctx, x, f, change{kind: insert, addr: addr, data: data})
+	if err != nil {
+		return err
+	}
+	x.added(f, c, data)
+	if n, ok := record.Number(c.addr); ok {
+		r.Number = int64(n)
+	}
+	return nil
+}
+
+// current is the record that s$seq_rewrite and s$seq_delete work on.
+func (x *port) current() (*rec, error) {
+	if x.cur == nil {
+		return nil, fmt.Errorf("port %d on %s: %w", x.id, x.path, call.NoCurrentRecord)
+	}
+	return x.cur, nil
+}
+
+func (p *Process) seqRewrite(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	x, f, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	if err := x.mayUpdate(); err != nil {
+		return err
+	}
+	cur, err := x.current()
+	if err != nil {
+		return err
+	}
+	return p.replace(ctx, x, f, cur, q.Data)
+}
+
+// replace rewrites a record; position stays, and the record stays current.
+func (p *Process) replace(ctx context.Context, x *port, f *file, cur *rec, data []byte) error {
+	c, err := p.write(ctx, x, f, change{kind: rewrite, addr: cur.addr, data: data})
+	if err != nil {
+		return err
+	}
+	x.cur = &rec{addr: c.addr, birth: c.birth, data: data, life: cur.life, dots: oneDot(c)}
+	return nil
+}
+
+// erase deletes a record: there is no current one then, and its follower is
+// next.
+func (p *Process) erase(ctx context.Context, x *port, f *file, cur *rec) error {
+	if f.org == call.OrgFixed {
+		return fmt.Errorf("delete from %s, a fixed file: %w", x.path, call.InvalidFileType)
+	}
+	ix, err := x.orderOf(f)
+	if err != nil {
+		return err
+	}
+	at := x.spotOf(f, ix, cur)
+	if x.next.kind == afterSpot || x.next.kind == atSpot {
+		at = x.next.at
+	}
+	if _, err := p.write(ctx, x, f, change{kind: remove, addr: cur.addr}); err != nil {
+		return err
+	}
+	x.cur, x.positioned, x.next = nil, false, nextPlace{afterSpot, at}
+	return nil
+}
+
+func (p *Process) seqDelete(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	x, f, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	if err := x.mayUpdate(); err != nil {
+		return err
+	}
+	cur, err := x.current()
+	if err != nil {
+		return err
+	}
+	return p.erase(ctx, x, f, cur)
+}
+
+func (p *Process) seqPositionRewrite(ctx context.Context, q *call.Request, r *call.Reply) error {
+	return p.both(q, func() error { return p.seqPosition(ctx, q, r) }, func() error { return p.rewritePointed(ctx, q, r) })
+}
+
+// rewritePointed rewrites the record positioned to, as one step with the
+// position: what is next afterwards is its follower.
+func (p *Process) rewritePointed(ctx context.Context, q *call.Request, r *call.Reply) error {
+	x, _, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	if err := p.seqRewrite(ctx, q, r); err != nil {
+		return err
+	}
+	x.positioned = false
+	if x.next.kind == atSpot {
+		x.next.kind = afterSpot
+	}
+	return nil
+}
+
+func (p *Process) seqPositionDelete(ctx context.Context, q *call.Request, r *call.Reply) error {
+	return p.both(q, func() error { return p.seqPosition(ctx, q, r) }, func() error { return p.seqDelete(ctx, q, r) })
+}
+
+// truncateOpenFile removes the records from the next one to the end; all of
+// them right after an open, which is one operation.
+func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	x, f, err := p.opened(q.Port)
+	if err != nil {
+		return err
+	}
+	if err := x.mayWrite(); err != nil {
+		return err
+	}
+	if p.e.locks.inUse(x.owner, f.id) {
+		return fmt.Errorf("truncate %s: %w", x.path, call.FileInUse)
+	}
+	if x.cur == nil && x.next.kind == atFirst {
+		return p.e.truncateFile(ctx, p.name, x.path)
+	}
+	ix, err := x.orderOf(f)
+	if err != nil {
+		return err
+	}
+	n := x.next
+	var chs []change
+	for {
+		r, at, err := p.seek(p.e.db, f, ix, n)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			break
+		}
+		chs = append(chs, change{file: f, kind: remove, addr: r.addr})
+		n = nextPlace{afterSpot, at}
+	}
+	if err := p.e.forbidFileOf(f, p.name); err != nil {
+		return err
+	}
+	if _, err := p.e.commit(ctx, p.name, chs); err != nil {
+		return err
+	}
+	x.cur, x.positioned = nil, false
+	return nil
+}
+
+func (e *Engine) forbidFileOf(f *file, process string) error {
+	if f.share == "" {
+		return nil
+	}
+	return e.forbidFile(f, process)
+}

@@ -1,0 +1,221 @@
+package vosio
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/origin"
+	"drmesh/vosio/call"
+	"drmesh/vosio/lock"
+)
+
+// transaction is a process's open transaction. Its changes stand in an overlay
+// of its own, which only it reads, and reach the committer together when it
+// commits; its record locks are kept to the end.
+type transaction struct {
+	owner   lock.Owner
+	overlay *pebble.Batch
+	net     []*netChange          // one for each record, in order of first change
+	byAddr  map[string]*netChange // by file and present address
+	reads   map[string]expectation
+	touched map[origin.FileID]bool
+	n       uint32
+	saved   map[int]savedPosition
+	// aborted is set by whoever made it lose: a deadlock's winner, or a lock
+	// that took too long.
+	aborted atomic.Bool
+}
+
+// netChange is what a transaction does to one record in the end.
+type netChange struct {
+	ch   change
+	at   []byte // its address in the overlay
+	gone bool   // inserted and deleted again
+}
+
+type savedPosition struct {
+	cur        *rec
+	positioned bool
+	next       nextPlace
+	order      string
+}
+
+// maxTransaction bounds the records of one transaction.
+const maxTransaction = 1 << 20
+
+func (p *Process) startTransaction(context.Context, *call.Request, *call.Reply) error {
+	if p.txn != nil {
+		return fmt.Errorf("start transaction: %w", call.TransactionRunning)
+	}
+	t := &transaction{owner: p.e.locks.owner(), overlay: p.e.overlay(), byAddr: map[string]*netChange{}, reads: map[string]expectation{},
+		touched: map[origin.FileID]bool{}, saved: map[int]savedPosition{}}
+	p.e.locks.rank(t.owner, 0, func() { t.aborted.Store(true) })
+	for id, x := range p.ports {
+		t.saved[id] = savedPosition{x.cur, x.positioned, x.next, x.order}
+	}
+	p.txn = t
+	return nil
+}
+
+func (t *transaction) key(f origin.FileID, addr []byte) string { return string(f[:]) + string(addr) }
+
+// noteRead remembers what the transaction was shown of a record.
+func (t *transaction) noteRead(f *file, r *rec) {
+	k := t.key(f.id, r.addr)
+	if _, mine := t.byAddr[k]; mine {
+		return
+	}
+	if _, ok := t.reads[k]; !ok && len(t.reads) < maxTransaction {
+		t.reads[k] = expectation{f.id, r.addr, r.dots}
+	}
+}
+
+// write stages a change in the overlay, under the record's lock.
+func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change) (committed, error) {
+	f := ch.file
+	if t.aborted.Load() {
+		return committed{}, fmt.Errorf("write %s: %w", x.path, call.TPAborted)
+	}
+	if len(t.net) >= maxTransaction {
+		return committed{}, fmt.Errorf("write %s: %w", x.path, call.TxnTooLarge)
+	}
+	if ch.addr != nil && !provisional(ch.addr) {
+		if _, err := p.lockRecord(ctx, x, f, ch.addr, lock.Exclusive); err != nil {
+			return committed{}, err
+		}
+	}
+	// What stood when the transaction first touched the record must stand at
+	// its commit.
+	if ch.kind != insert && !provisional(ch.addr) {
+		r, ok, err := p.e.record(t.overlay, f, ch.addr)
+		if err != nil {
+			return committed{}, err
+		}
+		if ok {
+			t.noteRead(f, &r)
+		}
+	}
+	t.n++
+	c, err := p.e.tentative(t.overlay, &ch, t.n)
+	if err != nil {
+		return c, err
+	}
+	if ch.kind == insert && !provisional(c.addr) {
+		if _, err := p.lockRecord(ctx, x, f, c.addr, lock.Exclusive); err != nil {
+			return committed{}, err
+		}
+	}
+	t.touched[f.id] = true
+	from := c.addr
+	if ch.addr != nil {
+		from = ch.addr
+	}
+	n := t.byAddr[t.key(f.id, from)]
+	if n == nil {
+		n = &netChange{ch: ch}
+		if ch.kind == insert && ch.addr == nil && !provisional(c.addr) && f.numbered() {
+			n.ch.addr = c.addr
+		}
+		t.net = append(t.net, n)
+	} else {
+		switch {
+		case ch.kind == remove && n.ch.kind == insert:
+			n.gone = true
+		case ch.kind == remove:
+			n.ch.kind, n.ch.data = remove, nil
+		case ch.kind == insert && n.ch.kind == remove:
+			n.ch.kind, n.ch.data = rewrite, ch.data
+		default:
+			n.ch.data, n.gone = ch.data, false
+		}
+	}
+	delete(t.byAddr, t.key(f.id, from))
+	n.at = c.addr
+	t.byAddr[t.key(f.id, c.addr)] = n
+	return c, nil
+}
+
+func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *call.Reply) error {
+	t := p.txn
+	if t == nil {
+		return fmt.Errorf("commit transaction: %w", call.NoTransaction)
+	}
+	if t.aborted.Load() {
+		// The program must abort it before it starts another.
+		return fmt.Errorf("commit transaction: %w", call.TPAborted)
+	}
+	var chs []change
+	var of []*netChange
+	for _, n := range t.net {
+		if !n.gone {
+			chs = append(chs, n.ch)
+			of = append(of, n)
+		}
+	}
+	var expect []expectation
+	for _, x := range t.reads {
+		expect = append(expect, x)
+	}
+	out, err := p.e.commitIf(ctx, p.name, chs, expect)
+	if err != nil {
+		t.aborted.Store(true)
+		return fmt.Errorf("commit transaction: %w", err)
+	}
+	// Records that had provisional addresses have their own now.
+	at := map[string]committed{}
+	for i, n := range of {
+		at[string(n.at)] = out[i]
+	}
+	for _, x := range p.ports {
+		if x.cur == nil {
+			continue
+		}
+		c, ok := at[string(x.cur.addr)]
+		if !ok {
+			continue
+		}
+		moved := provisional(x.cur.addr)
+		x.cur = &rec{addr: c.addr, birth: c.birth, data: x.cur.data, life: x.cur.life, dots: oneDot(c)}
+		if moved && x.next.kind == afterSpot {
+			if f := p.e.cat.file(x.file); f != nil {
+				if ix, err := x.orderOf(f); err == nil {
+					x.next.at = x.spotOf(f, ix, x.cur)
+				}
+			}
+		}
+	}
+	p.endTransaction()
+	return nil
+}
+
+func (p *Process) abortTransaction(context.Context, *call.Request, *call.Reply) error {
+	if p.txn == nil {
+		return fmt.Errorf("abort transaction: %w", call.NoTransaction)
+	}
+	p.abort()
+	return nil
+}
+
+// abort undoes the open transaction, if there is one: ports return to where
+// they stood at its start.
+func (p *Process) abort() {
+	t := p.txn
+	if t == nil {
+		return
+	}
+	for id, s := range t.saved {
+		if x := p.ports[id]; x != nil && x.isOpen {
+			x.cur, x.positioned, x.next, x.order = s.cur, s.positioned, s.next, s.order
+		}
+	}
+	p.endTransaction()
+}
+
+func (p *Process) endTransaction() {
+	p.e.locks.releaseAll(p.txn.owner)
+	p.txn.overlay.Close()
+	p.txn = nil
+}
