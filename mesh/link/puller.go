@@ -2,12 +2,20 @@
 // neighbour, and checks what comes.
 //
 // It is pure: events go in by Step, effects come out, time is an argument and
-// only ever compared. Each stream has one standing subscription, at a
-// neighbour that announced more than we have: the fastest, and it stays there.
-// When another neighbour has announced more than the present one for longer
-// than 50 ms or two round trips, the subscription moves; when the present one
-// goes, it moves at once. So each txn crosses into a module once, no tree is
-// computed, and nobody waits in a circle. Nobody pulls a stream of his own.
+// only ever compared. What holds:
+//
+//   - Each stream has at most one standing subscription, at a neighbour that
+//     announced more than we have: the one with the shortest round trip, and it
+//     stays there. So each txn crosses into a module once; no tree is computed.
+//   - When another neighbour has had more than the present one for longer than
+//     Patience or two round trips, the subscription moves. A neighbour that
+//     only lags, and catches up with what the other had within that time,
+//     keeps it. So nobody waits in a circle.
+//   - When the present one goes, it moves at once.
+//   - A neighbour that announced what it does not give is left after Stall, if
+//     another has it, and is the last choice for that stream until it gives.
+//   - Nobody pulls a stream of his own.
+//   - Equal events at equal times give equal effects: maps never show.
 package link
 
 import (
@@ -21,39 +29,54 @@ import (
 type Event interface{ event() }
 
 type (
-	// PeerUp: a session with a neighbour stands.
+	// PeerUp: a session with a neighbour stands. It knows of no subscription.
 	PeerUp struct {
 		Peer origin.Module
 		RTT  time.Duration
 	}
 	// PeerDown: it is gone, or was paused.
 	PeerDown struct{ Peer origin.Module }
+	// Measured: the round trip to a neighbour now.
+	Measured struct {
+		Peer origin.Module
+		RTT  time.Duration
+	}
 	// Announced: a neighbour has so much, durable.
 	Announced struct {
 		Peer origin.Module
 		Seqs []origin.StreamSeq
 	}
-	// Received: a verified run is in our hands.
+	// Received: a verified run is in our hands. With a position that was
+	// received before: pieces of the next run are coming in.
 	Received struct {
 		Stream origin.Stream
 		At     origin.Position
 	}
+	// Full: our applier has all of a stream that it can hold, so that nothing
+	// comes; or it can take more again.
+	Full struct {
+		Stream origin.Stream
+		Full   bool
+	}
 	// Failed: what a neighbour sent of a stream was refused, or it cannot
-	// serve us; it is not asked for the stream again while its session stands.
+	// serve us. It is not asked for that stream for a time (Refusal), in this
+	// session or the next.
 	Failed struct {
 		Peer   origin.Module
 		Stream origin.Stream
 	}
 	// Restart: start over from these positions, after a snapshot.
 	Restart struct{ Vector origin.Vector }
-	// Tick: time has passed.
+	// Tick: time has passed, or what is wanted changed.
 	Tick struct{}
 )
 
 func (PeerUp) event()    {}
 func (PeerDown) event()  {}
+func (Measured) event()  {}
 func (Announced) event() {}
 func (Received) event()  {}
+func (Full) event()      {}
 func (Failed) event()    {}
 func (Restart) event()   {}
 func (Tick) event()      {}
@@ -78,34 +101,55 @@ type (
 func (Subscribe) effect()   {}
 func (Unsubscribe) effect() {}
 
-// Patience is how long a neighbour may lag behind another before its
-// subscription moves; two round trips if that is longer.
-const Patience = 50 * time.Millisecond
+const (
+	// Patience is how long a neighbour may lag behind another before its
+	// subscription moves; two round trips if that is longer.
+	Patience = 50 * time.Millisecond
+	// Stall is how long a neighbour may keep us waiting for what it announced.
+	// It is long, since a run may take that long over a poor link, of which
+	// only pieces are told by Received.
+	Stall = 30 * time.Second
+	// Refusal is how long a neighbour is not asked for a stream again after
+	// Failed.
+	Refusal = 30 * time.Second
+)
 
 // Puller is the state. It is not safe for concurrent use.
 type Puller struct {
 	self    origin.Module
 	wants   func(origin.Stream) bool
 	peers   map[origin.Module]*peer
+	refused map[from]time.Time // until when; outlives sessions
 	streams map[origin.Stream]*pulled
 }
 
+type from struct {
+	peer   origin.Module
+	stream origin.Stream
+}
+
 type peer struct {
-	rtt    time.Duration
-	has    map[origin.Stream]origin.Seq
-	failed map[origin.Stream]bool
+	rtt  time.Duration
+	has  map[origin.Stream]origin.Seq
+	slow map[origin.Stream]bool // announced it, and did not give it
 }
 
 type pulled struct {
 	at     origin.Position
 	source origin.Module // 0: none
-	behind time.Time     // since when another has had more than the source; zero: not
+	// While another has more than the source: since when, and how much it had
+	// then. A source that reaches mark only lags.
+	behind time.Time
+	mark   origin.Seq
+	// When the source last gave something, or began to owe us something.
+	progress time.Time
+	full     bool
 }
 
 // NewPuller starts from what is here. wants says which streams come here; it
 // may change its mind, and is asked again at each event of the stream.
 func NewPuller(self origin.Module, have origin.Vector, wants func(origin.Stream) bool) *Puller {
-	p := &Puller{self: self, wants: wants, peers: map[origin.Module]*peer{}, streams: map[origin.Stream]*pulled{}}
+	p := &Puller{self: self, wants: wants, peers: map[origin.Module]*peer{}, refused: map[from]time.Time{}, streams: map[origin.Stream]*pulled{}}
 	for s, at := range have {
 		p.streams[s] = &pulled{at: at}
 	}
@@ -128,6 +172,17 @@ func (p *Puller) Source(s origin.Stream) origin.Module {
 	return 0
 }
 
+// Restless reports whether time alone can bring about an effect soon: a Tick
+// is worth while after Patience. Otherwise one a second will do.
+func (p *Puller) Restless() bool {
+	for _, x := range p.streams {
+		if !x.behind.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *Puller) stream(s origin.Stream) *pulled {
 	x := p.streams[s]
 	if x == nil {
@@ -141,62 +196,49 @@ func (p *Puller) stream(s origin.Stream) *pulled {
 func (p *Puller) Step(now time.Time, ev Event) []Effect {
 	switch e := ev.(type) {
 	case PeerUp:
-		p.peers[e.Peer] = &peer{rtt: e.RTT, has: map[origin.Stream]origin.Seq{}, failed: map[origin.Stream]bool{}}
+		p.peers[e.Peer] = &peer{rtt: e.RTT, has: map[origin.Stream]origin.Seq{}, slow: map[origin.Stream]bool{}}
 		return p.left(now, e.Peer)
 	case PeerDown:
 		delete(p.peers, e.Peer)
 		return p.left(now, e.Peer)
+	case Measured:
+		if q := p.peers[e.Peer]; q != nil {
+			q.rtt = e.RTT
+		}
+		return nil
 	case Announced:
-		q := p.peers[e.Peer]
-		if q == nil {
-			return nil
-		}
-		var out []Effect
-		for _, a := range e.Seqs {
-			if a.Seq > q.has[a.Stream] {
-				q.has[a.Stream] = a.Seq
-				out = p.choose(now, a.Stream, out)
-			}
-		}
-		return out
+		return p.announced(now, e)
 	case Received:
 		x := p.stream(e.Stream)
+		x.progress = now
 		if e.At.Seq > x.at.Seq {
 			x.at = e.At
+			if q := p.peers[x.source]; q != nil {
+				delete(q.slow, e.Stream)
+			}
 		}
 		return p.choose(now, e.Stream, nil)
+	case Full:
+		x := p.stream(e.Stream)
+		x.full, x.progress = e.Full, now
+		return p.choose(now, e.Stream, nil)
 	case Failed:
-		if q := p.peers[e.Peer]; q != nil {
-			q.failed[e.Stream] = true
-		}
+		p.refused[from{e.Peer, e.Stream}] = now.Add(Refusal)
 		x := p.stream(e.Stream)
 		var out []Effect
 		if x.source == e.Peer {
+			out = append(out, Unsubscribe{x.source, e.Stream})
 			x.source = 0
-			out = append(out, Unsubscribe{e.Peer, e.Stream})
 		}
 		return p.choose(now, e.Stream, out)
 	case Restart:
-		var out []Effect
-		for _, s := range p.sorted() {
-			x := p.streams[s]
-			if x.source != 0 {
-				out = append(out, Unsubscribe{x.source, s})
-			}
-			x.source = 0
-			x.at = e.Vector.At(s)
-		}
-		for s, at := range e.Vector {
-			p.stream(s).at = at
-		}
-		for _, q := range p.peers {
-			clear(q.failed)
-		}
-		for _, s := range p.sorted() {
-			out = p.choose(now, s, out)
-		}
-		return out
+		return p.restart(now, e.Vector)
 	case Tick:
+		for k, until := range p.refused {
+			if !now.Before(until) {
+				delete(p.refused, k)
+			}
+		}
 		var out []Effect
 		for _, s := range p.sorted() {
 			out = p.choose(now, s, out)
@@ -204,6 +246,45 @@ func (p *Puller) Step(now time.Time, ev Event) []Effect {
 		return out
 	}
 	return nil
+}
+
+func (p *Puller) announced(now time.Time, e Announced) []Effect {
+	q := p.peers[e.Peer]
+	if q == nil {
+		return nil
+	}
+	var out []Effect
+	for _, a := range e.Seqs {
+		old, known := q.has[a.Stream]
+		if a.Seq <= old || !known && len(q.has) >= origin.MaxStreams {
+			continue // what a neighbour may make us remember is bounded
+		}
+		q.has[a.Stream] = a.Seq
+		if x := p.stream(a.Stream); x.source == e.Peer && old <= x.at.Seq {
+			x.progress = now // only now does it owe us something
+		}
+		out = p.choose(now, a.Stream, out)
+	}
+	return out
+}
+
+func (p *Puller) restart(now time.Time, v origin.Vector) []Effect {
+	var out []Effect
+	for _, s := range p.sorted() {
+		x := p.streams[s]
+		if x.source != 0 {
+			out = append(out, Unsubscribe{x.source, s})
+		}
+		*x = pulled{at: v.At(s)}
+	}
+	for s, at := range v {
+		p.stream(s).at = at
+	}
+	clear(p.refused)
+	for _, s := range p.sorted() {
+		out = p.choose(now, s, out)
+	}
+	return out
 }
 
 func (p *Puller) sorted() []origin.Stream {
@@ -221,7 +302,7 @@ func (p *Puller) left(now time.Time, m origin.Module) []Effect {
 	var out []Effect
 	for _, s := range p.sorted() {
 		if x := p.streams[s]; x.source == m {
-			x.source, x.behind = 0, time.Time{}
+			x.source = 0
 			out = p.choose(now, s, out)
 		}
 	}
@@ -234,57 +315,75 @@ func (p *Puller) choose(now time.Time, s origin.Stream, out []Effect) []Effect {
 	if s.Module == p.self || !p.wants(s) {
 		if x.source != 0 {
 			out = append(out, Unsubscribe{x.source, s})
-			x.source = 0
+			x.source, x.behind = 0, time.Time{}
 		}
 		return out
 	}
-	best, has := p.best(s, x.at.Seq)
+	best := p.best(now, s, x)
 	if x.source == 0 {
-		if best != 0 {
-			x.source, x.behind = best, time.Time{}
-			out = append(out, Subscribe{best, s, x.at})
+		x.behind = time.Time{}
+		if best == 0 {
+			return out
 		}
-		return out
+		x.source, x.progress = best, now
+		return append(out, Subscribe{best, s, x.at})
 	}
-	q := p.peers[x.source]
-	if best == 0 || best == x.source || q.has[s] > x.at.Seq && q.has[s] >= has || q.has[s] >= has {
+	if best == 0 || best == x.source {
 		x.behind = time.Time{}
 		return out
 	}
-	if x.behind.IsZero() {
-		x.behind = now
+	q, b := p.peers[x.source], p.peers[best]
+	move := func() []Effect {
+		out = append(out, Unsubscribe{x.source, s}, Subscribe{best, s, x.at})
+		x.source, x.behind, x.progress = best, time.Time{}, now
 		return out
 	}
-	if now.Sub(x.behind) > max(Patience, 2*q.rtt) {
-		out = append(out, Unsubscribe{x.source, s}, Subscribe{best, s, x.at})
-		x.source, x.behind = best, time.Time{}
+	if q.has[s] > x.at.Seq && !x.full && now.Sub(x.progress) >= Stall {
+		q.slow[s] = true
+		return move()
+	}
+	// What it gave us it has, though it may not have announced it yet.
+	got := max(q.has[s], x.at.Seq)
+	patience := max(Patience, 2*q.rtt)
+	if b.slow[s] {
+		patience = Stall // it may be a liar; or it was only slow
+	}
+	switch has := b.has[s]; {
+	case got >= has:
+		x.behind = time.Time{}
+	case x.behind.IsZero() || got >= x.mark:
+		x.behind, x.mark = now, has
+	case now.Sub(x.behind) > patience:
+		return move()
 	}
 	return out
 }
 
-// best is the neighbour to pull a stream from: of those that have announced
-// more than we have, the one with the shortest round trip; ties go to the
-// origin itself, then to the lower number.
-func (p *Puller) best(s origin.Stream, at origin.Seq) (best origin.Module, has origin.Seq) {
+// best is the neighbour to pull a stream from, among those that have announced
+// more than we have. When one is to be compared with the present source, that
+// one itself does not count.
+func (p *Puller) best(now time.Time, s origin.Stream, x *pulled) (best origin.Module) {
 	for m, q := range p.peers {
-		n := q.has[s]
-		if n <= at || q.failed[s] {
+		if m == x.source || q.has[s] <= x.at.Seq || now.Before(p.refused[from{m, s}]) {
 			continue
 		}
 		if best == 0 || p.before(s, m, best) {
 			best = m
 		}
 	}
-	if best != 0 {
-		has = p.peers[best].has[s]
-	}
-	return best, has
+	return best
 }
 
+// before orders neighbours as sources of a stream: those that kept us waiting
+// last, then by round trip, ties to the origin itself, then to the lower
+// number.
 func (p *Puller) before(s origin.Stream, m, n origin.Module) bool {
+	q, r := p.peers[m], p.peers[n]
 	// Round trips that differ by less than a millisecond are alike.
-	a, b := p.peers[m].rtt.Truncate(time.Millisecond), p.peers[n].rtt.Truncate(time.Millisecond)
+	a, b := q.rtt.Truncate(time.Millisecond), r.rtt.Truncate(time.Millisecond)
 	switch {
+	case q.slow[s] != r.slow[s]:
+		return r.slow[s]
 	case a != b:
 		return a < b
 	case (m == s.Module) != (n == s.Module):

@@ -12,10 +12,11 @@ import (
 // Errors of Verify.
 var (
 	ErrForged = errors.New("head is not signed by its origin")
+	ErrNobody = errors.New("head is of a module that is not known here")
 	ErrChain  = errors.New("entries do not chain to the head")
 )
 
-// Verify checks a run of entries that follow from: their chain must lead to
+// Verify checks a run of entries that follow the position from: their chain must lead to
 // the head's position, and the head must be signed by the stream's module.
 // Nothing of a run that fails may be applied or kept.
 func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte, key func(origin.Module) ed25519.PublicKey) (origin.Head, error) {
@@ -36,13 +37,18 @@ func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte
 	return h, nil
 }
 
-// VerifyHead checks a head's form and signature.
+// VerifyHead checks a head's form and signature. key gives nil for a module
+// that is not known (yet).
 func VerifyHead(head []byte, key func(origin.Module) ed25519.PublicKey) (origin.Head, error) {
 	h, err := entry.DecodeHead(head)
 	if err != nil {
 		return h, err
 	}
-	if !entry.VerifyHead(&h, key(h.Stream.Module)) {
+	k := key(h.Stream.Module)
+	if k == nil {
+		return h, fmt.Errorf("%v: %w", &h, ErrNobody)
+	}
+	if !entry.VerifyHead(&h, k) {
 		return h, fmt.Errorf("%v: %w", &h, ErrForged)
 	}
 	return h, nil
