@@ -46,6 +46,13 @@ func Dial(ctx context.Context, path, name string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return NewClient(ctx, conn, name)
+}
+
+// NewClient greets the node over a connection made elsewhere, which it owns.
+func NewClient(ctx context.Context, conn net.Conn, name string) (*Client, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := conn.Write(appendHello(nil, Version, name)); err != nil {
 		conn.Close()
@@ -55,11 +62,11 @@ func Dial(ctx context.Context, path, name string) (*Client, error) {
 	_, body, err := readMessage(r, nil)
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("%s: %w: %v", path, ErrClosed, err)
+		return nil, fmt.Errorf("%w: %v", ErrClosed, err)
 	}
 	if v, _, err := decodeHello(body); err != nil || v != Version {
 		conn.Close()
-		return nil, fmt.Errorf("%s: the node speaks version %d of the socket's protocol, this program %d", path, v, Version)
+		return nil, fmt.Errorf("the node speaks version %d of the socket's protocol, this program %d", v, Version)
 	}
 	conn.SetDeadline(time.Time{})
 	c := &Client{conn: conn, w: bufio.NewWriterSize(conn, 64<<10), waiting: map[uint64]chan answer{}, flush: make(chan struct{}, 1), done: make(chan struct{})}

@@ -1,0 +1,365 @@
+//go:build simdraft
+
+package sim
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"drmesh/conflict"
+	"drmesh/mesh/link"
+	"drmesh/mesh/wire"
+	"drmesh/origin"
+	"drmesh/origin/entry"
+	"drmesh/origin/journal"
+)
+
+// links is a module's half of its conversations: the pull protocol's driver,
+// which moves real frames between the decisions of mesh/link and the network.
+type links struct {
+	m        *module
+	puller   *link.Puller
+	sessions map[int]*session
+	enc      wire.Encoder
+	dec      wire.Decoder
+	heads    map[origin.Stream]origin.Head // newest verified one of each stream
+	said     map[origin.Stream]origin.Head // newest of which all before it was applied here
+	bytes    map[origin.Stream][]byte      // of heads
+}
+
+// session is a conversation with a neighbour since the last break.
+type session struct {
+	heard     bool // its hello has come
+	announced map[origin.Stream]origin.Seq
+	serves    map[origin.Stream]origin.Seq // subscribed streams, and what was sent
+}
+
+func newLinks(m *module) *links {
+	return &links{m: m, puller: link.NewPuller(m.number(), m.j.Tails(), func(origin.Stream) bool { return true }),
+		sessions: map[int]*session{}, heads: map[origin.Stream]origin.Head{}, said: map[origin.Stream]origin.Head{}, bytes: map[origin.Stream][]byte{}}
+}
+
+func (l *links) now() time.Time { return began.Add(time.Duration(l.m.w.now) * time.Millisecond) }
+
+func publicKey(m origin.Module) ed25519.PublicKey {
+	return keyOf(int(m) - 1).Public().(ed25519.PublicKey)
+}
+
+// connect starts a conversation anew.
+func (l *links) connect(peer int) error {
+	if l.sessions[peer] != nil {
+		if err := l.step(link.PeerDown{Peer: origin.Module(peer + 1)}); err != nil {
+			return err
+		}
+	}
+	l.sessions[peer] = &session{announced: map[origin.Stream]origin.Seq{}, serves: map[origin.Stream]origin.Seq{}}
+	v := l.m.j.Durable()
+	for s, p := range v {
+		l.sessions[peer].announced[s] = p.Seq
+	}
+	l.m.send(peer, control, wire.AppendHello(nil, &wire.Hello{Version: wire.Protocol, Mesh: "sim", Module: l.m.number(), Vector: v.Sorted()}))
+	return nil
+}
+
+// drop ends a conversation.
+func (l *links) drop(peer int) error {
+	if l.sessions[peer] == nil {
+		return nil
+	}
+	delete(l.sessions, peer)
+	return l.step(link.PeerDown{Peer: origin.Module(peer + 1)})
+}
+
+// step lets the puller decide and does what it says.
+func (l *links) step(ev link.Event) error {
+	for _, eff := range l.puller.Step(l.now(), ev) {
+		switch e := eff.(type) {
+		case link.Subscribe:
+			l.m.w.tracef("%s pulls %v after %d from m%d", l.m.name, e.Stream, e.After.Seq, e.Peer)
+			l.m.send(int(e.Peer)-1, control, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: e.Stream, After: e.After, Credit: 1 << 30}))
+		case link.Unsubscribe:
+			l.m.send(int(e.Peer)-1, control, wire.AppendUnsubscribe(nil, e.Stream))
+		default:
+			return fmt.Errorf("effect %T", eff)
+		}
+	}
+	return nil
+}
+
+// frame takes what a neighbour sent.
+func (l *links) frame(peer int, frame []byte) error {
+	t, body, _, err := wire.ReadFrame(bytes.NewReader(frame), nil)
+	if err != nil {
+		return err
+	}
+	ss := l.sessions[peer]
+	if ss == nil || !ss.heard && t != wire.TypeHello {
+		return nil // of a conversation that has ended
+	}
+	from := origin.Module(peer + 1)
+	switch t {
+	case wire.TypeHello:
+		h, err := wire.DecodeHello(body)
+		if err != nil {
+			return err
+		}
+		ss.heard = true
+		ev := link.Announced{Peer: from}
+		for _, e := range h.Vector {
+			if err := l.forked(e.Stream, e.Position); err != nil {
+				return err
+			}
+			ev.Seqs = append(ev.Seqs, origin.StreamSeq{Stream: e.Stream, Seq: e.Seq})
+		}
+		if err := l.step(link.PeerUp{Peer: from, RTT: 4 * time.Millisecond}); err != nil {
+			return err
+		}
+		return l.step(ev)
+	case wire.TypeAnnounce:
+		a, err := wire.DecodeAnnounce(body)
+		if err != nil {
+			return err
+		}
+		return l.step(link.Announced{Peer: from, Seqs: a.Seqs})
+	case wire.TypeSubscribe:
+		s, err := wire.DecodeSubscribe(body)
+		if err != nil {
+			return err
+		}
+		if err := l.forked(s.Stream, s.After); err != nil {
+			return err
+		}
+		ss.serves[s.Stream] = s.After.Seq
+		return l.serve(peer, s.Stream)
+	case wire.TypeUnsubscribe:
+		s, err := wire.DecodeUnsubscribe(body)
+		if err != nil {
+			return err
+		}
+		delete(ss.serves, s)
+		return nil
+	case wire.TypeBatch:
+		b, err := l.dec.DecodeBatch(body)
+		if err != nil {
+			return err
+		}
+		return l.batch(peer, &b)
+	case wire.TypePruned:
+		p, err := wire.DecodePruned(body)
+		if err != nil {
+			return err
+		}
+		at := l.puller.At(p.Stream)
+		if at.Seq < p.Seq {
+			return fmt.Errorf("%s needs %v after %d, m%d has let go of it up to %d", l.m.name, p.Stream, at.Seq, from, p.Seq)
+		}
+		// The question was older than what has come since.
+		if l.puller.Source(p.Stream) == from {
+			l.m.send(peer, control, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: p.Stream, After: at, Credit: 1 << 30}))
+		}
+		return nil
+	case wire.TypeHead:
+		b, err := wire.DecodeHead(body)
+		if err != nil {
+			return err
+		}
+		h, err := link.VerifyHead(b, publicKey)
+		if err != nil {
+			return err
+		}
+		return l.learn(h, b)
+	}
+	return fmt.Errorf("frame of type %d", t)
+}
+
+// forked says so when a stream has two histories.
+func (l *links) forked(s origin.Stream, p origin.Position) error {
+	h, ok, err := l.m.j.HashAt(s, p.Seq)
+	if err != nil {
+		return err
+	}
+	if ok && h != p.Hash {
+		return fmt.Errorf("fork of %v at %d", s, p.Seq)
+	}
+	return nil
+}
+
+// batch takes a run of entries.
+func (l *links) batch(peer int, b *wire.Batch) error {
+	at := l.puller.At(b.Stream)
+	end := b.After + origin.Seq(len(b.Entries))
+	switch {
+	case end <= at.Seq:
+		l.m.stats.duplicates += len(b.Entries)
+		return nil
+	case b.After != at.Seq:
+		// Out of order: what stands before it is missing, or was taken. The
+		// subscription starts again where we are.
+		l.m.stats.gaps++
+		if l.puller.Source(b.Stream) == origin.Module(peer+1) {
+			l.m.send(peer, control, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: b.Stream, After: at, Credit: 1 << 30}))
+		}
+		return nil
+	}
+	h, err := link.Verify(b.Stream, at, b.Entries, b.Head, publicKey)
+	if err != nil {
+		return err
+	}
+	entries := make([][]byte, len(b.Entries))
+	for i, e := range b.Entries {
+		entries[i] = slices.Clone(e)
+	}
+	if err := l.learn(h, slices.Clone(b.Head)); err != nil {
+		return err
+	}
+	if err := l.m.j.KeepHead(b.Stream, h.Position.Seq, slices.Clone(b.Head)); err != nil {
+		return err
+	}
+	if err := l.m.receive(b.Stream, b.After, entries); err != nil {
+		return err
+	}
+	return l.step(link.Received{Stream: b.Stream, At: h.Position})
+}
+
+// learn remembers a verified head.
+func (l *links) learn(h origin.Head, b []byte) error {
+	if err := l.forked(h.Stream, h.Position); err != nil {
+		return err
+	}
+	old, ok := l.heads[h.Stream]
+	if ok && (h.Position.Seq < old.Position.Seq || h.Position.Seq == old.Position.Seq && h.Floor <= old.Floor) {
+		return nil
+	}
+	if h.Floor == 0 {
+		return nil // of the past: it says nothing of what its stream knows
+	}
+	l.heads[h.Stream], l.bytes[h.Stream] = h, b
+	return nil
+}
+
+// serve sends a subscriber what it lacks and we have durable.
+func (l *links) serve(peer int, s origin.Stream) error {
+	ss := l.sessions[peer]
+	after, ok := ss.serves[s]
+	if !ok {
+		return nil
+	}
+	durable := l.m.j.Durable().At(s)
+	for after < durable.Seq {
+		limit := 1 + l.m.w.rand("batch").IntN(2000)
+		upto := durable.Seq
+		var head []byte
+		if s.Module != l.m.number() {
+			seq, b, ok, err := l.m.j.HeadAfter(s, after)
+			if err != nil {
+				return err
+			}
+			if !ok || seq > durable.Seq {
+				return nil // no head so far that a receiver could check it by
+			}
+			upto, head, limit = seq, b, 1<<30
+		}
+		list, err := l.m.j.Read(s, after, limit)
+		if errors.Is(err, journal.ErrPruned) {
+			delete(ss.serves, s)
+			l.m.send(peer, control, wire.AppendPruned(nil, s, l.m.j.Pruned(s)))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		x := wire.Batch{Stream: s, After: after, Head: head}
+		for _, e := range list {
+			if e.Seq <= upto {
+				x.Entries = append(x.Entries, e.Bytes)
+				if head == nil {
+					h := origin.Head{Stream: s, Position: origin.Position{Seq: e.Seq, Hash: e.Hash}}
+					x.Head = nil
+					entry.SignHead(&h, l.m.key)
+					x.Head = entry.AppendHead(nil, &h)
+				}
+			}
+		}
+		after += origin.Seq(len(x.Entries))
+		ss.serves[s] = after
+		l.m.send(peer, s.String(), l.enc.AppendBatch(nil, &x))
+	}
+	return nil
+}
+
+// publish tells the neighbours what became durable, and serves them.
+func (l *links) publish() error {
+	v := l.m.j.Durable()
+	for _, peer := range slices.Sorted(maps.Keys(l.sessions)) {
+		ss := l.sessions[peer]
+		var news []origin.StreamSeq
+		for _, p := range v.Sorted() {
+			if p.Stream.Group == theGroup && p.Seq > ss.announced[p.Stream] {
+				ss.announced[p.Stream] = p.Seq
+				news = append(news, origin.StreamSeq{Stream: p.Stream, Seq: p.Seq})
+			}
+		}
+		if len(news) > 0 {
+			l.m.send(peer, control, wire.AppendAnnounce(nil, news))
+		}
+		for _, s := range slices.SortedFunc(maps.Keys(ss.serves), origin.Stream.Compare) {
+			if err := l.serve(peer, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tick lets the puller look at the time, and sends all neighbours the heads
+// that are known here.
+func (l *links) tick() error {
+	if err := l.step(link.Tick{}); err != nil {
+		return err
+	}
+	h, ok, err := l.m.head()
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := l.learn(h, entry.AppendHead(nil, &h)); err != nil {
+			return err
+		}
+	}
+	for _, peer := range slices.Sorted(maps.Keys(l.sessions)) {
+		for _, s := range slices.SortedFunc(maps.Keys(l.bytes), origin.Stream.Compare) {
+			l.m.send(peer, control, wire.AppendHead(nil, l.bytes[s]))
+		}
+	}
+	return nil
+}
+
+// settled tells which tombstones may go: by the newest heads of which all
+// before them was applied here.
+func (l *links) settled(members int) func(origin.Dot) bool {
+	for s, h := range l.heads {
+		if h.Position.Seq <= l.m.j.Tail(s).Seq {
+			l.said[s] = h
+		}
+	}
+	var said []conflict.Said
+	for s, h := range l.said {
+		x := conflict.Said{Stream: s, Seq: h.Position.Seq, Control: h.Control, Context: origin.Context{}}
+		for _, e := range h.Context {
+			x.Context[e.Stream] = e.Seq
+		}
+		said = append(said, x)
+	}
+	streams := make([]origin.Stream, members)
+	for i := range streams {
+		streams[i] = origin.Stream{Group: theGroup, Module: origin.Module(i + 1), Incarnation: 1}
+	}
+	return func(d origin.Dot) bool {
+		return conflict.Settled(d, said, func(control uint64) ([]origin.Stream, bool) { return streams, control == 1 })
+	}
+}

@@ -1,0 +1,262 @@
+//go:build simdraft
+
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"drmesh/vosio"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// full names a file of the share by the form that means the same at all modules.
+func full(rel string) string { return theShare + ":" + rel }
+
+// program is a process at a module: it uses files by calls, with a port on
+// each, and so may rewrite a record that it read a while ago.
+type program struct {
+	p     *vosio.Process
+	ports map[string]int
+}
+
+func newProgram(m *module, name string) *program {
+	return &program{m.eng.NewProcess(name), map[string]int{}}
+}
+
+// Kinds of files of a run, by the way they are addressed.
+const (
+	keyed    = "keyed"    // sequential with an identity key of 4 bytes, a unique second key and one with duplicates
+	relative = "relative" // numbered
+	plain    = "plain"    // sequential
+)
+
+// localIndex is the name of an index of one module alone.
+const localIndex = "local"
+
+// do carries out a call. An outcome that is not known does not happen here.
+func (p *program) do(q call.Request) (call.Reply, error) {
+	var r call.Reply
+	if err := p.p.Do(context.Background(), &q, &r); err != nil {
+		return r, fmt.Errorf("%s: outcome unknown: %w", q.Call, err)
+	}
+	return r, r.Err()
+}
+
+func (p *program) just(q call.Request) error {
+	_, err := p.do(q)
+	return err
+}
+
+func (p *program) create(rel, kind string) error {
+	org := call.OrgSequential
+	if kind == relative {
+		org = call.OrgRelative
+	}
+	if err := p.just(call.Request{Call: "s$create_file", Path: full(rel), Org: org, Size: 64}); err != nil || kind != keyed {
+		return err
+	}
+	return errors.Join(p.index(rel, "id", 1, 4, 0), p.index(rel, "second", 5, 4, 0), p.index(rel, "class", 9, 1, call.IndexDuplicates))
+}
+
+func (p *program) index(rel, name string, pos, n, switches int) error {
+	return p.just(call.Request{Call: "s$create_index", Path: full(rel), Name: name, Components: []record.Component{{Position: pos, Length: n}}, Switches: switches})
+}
+
+// open opens a port, without locks: others of the module write, too.
+func (p *program) open(rel string, access int, index string) (int, error) {
+	r, err := p.do(call.Request{Call: "s$attach_port", Path: full(rel)})
+	if err != nil {
+		return 0, err
+	}
+	err = p.just(call.Request{Call: "s$open", Port: r.Port, IO: call.Update, Lock: call.DontSetLock, Access: access, Index: index})
+	if err != nil {
+		return 0, errors.Join(err, p.just(call.Request{Call: "s$detach_port", Port: r.Port}))
+	}
+	return r.Port, nil
+}
+
+// on makes a call on the program's port of a file, and opens it again if the
+// file was deleted under it and is there anew.
+func (p *program) on(rel string, q call.Request) (call.Reply, error) {
+	for again := false; ; again = true {
+		id := p.ports[rel]
+		if id == 0 {
+			var err error
+			if id, err = p.open(rel, call.Sequential, ""); err != nil {
+				return call.Reply{}, err
+			}
+			p.ports[rel] = id
+		}
+		q.Port = id
+		r, err := p.do(q)
+		if err == nil || again || call.CodeOf(err) != call.ObjectNotFound {
+			return r, err
+		}
+		delete(p.ports, rel)
+		if err := p.just(call.Request{Call: "s$detach_port", Port: id}); err != nil {
+			return r, err
+		}
+	}
+}
+
+func (p *program) insert(rel string, data []byte) error {
+	_, err := p.on(rel, call.Request{Call: "s$seq_write", Data: data})
+	return err
+}
+
+// read reads the nth record of a file in physical order, or its last.
+func (p *program) read(rel string, n int) error {
+	if _, err := p.on(rel, call.Request{Call: "s$seq_position", Position: call.PosBeginning}); err != nil {
+		return err
+	}
+	for i := range n {
+		_, err := p.on(rel, call.Request{Call: "s$seq_read"})
+		if i > 0 && call.CodeOf(err) == call.EndOfFile {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find reads the first record that begins with a text.
+func (p *program) find(rel, begins string) ([]byte, error) {
+	if _, err := p.on(rel, call.Request{Call: "s$seq_position", Position: call.PosBeginning}); err != nil {
+		return nil, err
+	}
+	for {
+		r, err := p.on(rel, call.Request{Call: "s$seq_read"})
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Data) >= len(begins) && string(r.Data[:len(begins)]) == begins {
+			return r.Data, nil
+		}
+	}
+}
+
+// rewrite replaces the record that was read; nil data deletes it.
+func (p *program) rewrite(rel string, data []byte) error {
+	q := call.Request{Call: "s$seq_rewrite", Data: data}
+	if data == nil {
+		q.Call = "s$seq_delete"
+	}
+	_, err := p.on(rel, q)
+	return err
+}
+
+// put rewrites a record by key through a port that has read nothing.
+func (p *program) put(rel, key string, data []byte) error {
+	id, err := p.open(rel, call.Indexed, "id")
+	if err != nil {
+		return err
+	}
+	err = p.just(call.Request{Call: "s$keyed_rewrite", Port: id, Key: []byte(key), Data: data})
+	return errors.Join(err, p.just(call.Request{Call: "s$detach_port", Port: id}))
+}
+
+// transfer rewrites the first and the nth record in one transaction.
+func (p *program) transfer(rel string, n int, data func(i int, old []byte) []byte) (err error) {
+	if err := p.just(call.Request{Call: "s$start_transaction"}); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = p.just(call.Request{Call: "s$abort_transaction"})
+		}
+	}()
+	if _, err := p.on(rel, call.Request{Call: "s$seq_position", Position: call.PosBeginning}); err != nil {
+		return err
+	}
+	for i := range n {
+		r, err := p.on(rel, call.Request{Call: "s$seq_read"})
+		if err != nil {
+			return err
+		}
+		if i == 0 || i == n-1 {
+			if _, err := p.on(rel, call.Request{Call: "s$seq_rewrite", Data: data(i, r.Data)}); err != nil {
+				return err
+			}
+		}
+	}
+	return p.just(call.Request{Call: "s$commit_transaction"})
+}
+
+func (p *program) truncate(rel string) error {
+	return p.just(call.Request{Call: "s$truncate_file", Path: full(rel)})
+}
+
+func (p *program) rename(rel, to string) error {
+	return p.just(call.Request{Call: "s$rename", Path: full(rel), Path2: full(to)})
+}
+
+func (p *program) deleteFile(rel string) error {
+	return p.just(call.Request{Call: "s$delete_file", Path: full(rel)})
+}
+
+// dropLocal removes the index that only this module has.
+func (p *program) dropLocal(rel string) error {
+	return p.just(call.Request{Call: "drmesh$delete_local_index", Path: full(rel), Name: localIndex})
+}
+
+// names lists the files of the share.
+func (p *program) names() ([]string, error) {
+	r, err := p.do(call.Request{Call: "drmesh$list", Path: full("*")})
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(r.Names)
+	return r.Names, nil
+}
+
+// records reads a file in the order of an index, or in physical order.
+func (p *program) records(rel, index string) (out []string, err error) {
+	access := call.Indexed
+	if index == "" {
+		access = call.Sequential
+	}
+	id, err := p.open(rel, access, index)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.just(call.Request{Call: "s$detach_port", Port: id})) }()
+	for {
+		r, err := p.do(call.Request{Call: "s$seq_read", Port: id})
+		if call.CodeOf(err) == call.EndOfFile {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, fmt.Sprintf("%q", r.Data))
+	}
+}
+
+// view is all that programs can see at a module: every file under its name, in
+// every order.
+func (m *module) view() ([]string, error) {
+	var out []string
+	names, err := m.prog.names()
+	if err != nil {
+		return nil, fmt.Errorf("%s: list: %w", m.name, err)
+	}
+	for _, n := range names {
+		for _, ix := range []string{"", "id", "second", "class"} {
+			l, err := m.prog.records(n, ix)
+			if call.CodeOf(err) == call.IndexNotFound {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: read %s by %q: %w", m.name, n, ix, err)
+			}
+			out = append(out, fmt.Sprintf("file %s by %q: %v", n, ix, l))
+		}
+	}
+	return out, nil
+}
