@@ -1,0 +1,218 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fake is an engine that does what a test needs; other methods are nil and
+// would panic.
+type fake struct {
+	Engine
+	err  error
+	tail chan Change
+}
+
+func (f *fake) Status(context.Context) (*Status, error) {
+	return &Status{Module: "%east#m1", Streams: []StreamStatus{{Stream: "%west#m1.1/main"}}}, f.err
+}
+
+func (f *fake) ControlPlan(_ context.Context, c ControlChange) (*ControlPlan, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return &ControlPlan{Lines: []string{fmt.Sprint(len(c.Text))}}, nil
+}
+
+func (f *fake) Digest(_ context.Context, path string) (*Digest, error) {
+	return &Digest{Path: path}, f.err
+}
+
+func (f *fake) CompareAt(_ context.Context, module, path string) (*Digest, error) {
+	return &Digest{Path: module + " " + path}, f.err
+}
+
+func (f *fake) Journal(ctx context.Context, r JournalRequest, emit func(*Change) error) error {
+	if err := emit(&Change{Dot: "first", Share: r.Share, Data: []byte{0xff}}); err != nil {
+		return err
+	}
+	if !r.Follow {
+		return f.err
+	}
+	for {
+		select {
+		case c := <-f.tail:
+			if err := emit(&c); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func request(t *testing.T, f *fake, method, target, body string) *http.Response {
+	t.Helper()
+	w := httptest.NewRecorder()
+	Handler(f).ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	return w.Result()
+}
+
+func text(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestWhatIsUnknownIsNull(t *testing.T) {
+	got := text(t, request(t, &fake{}, "GET", "/v1/status", ""))
+	for _, want := range []string{`"written":null`, `"lag_records":null`, `"lag_s":null`, `"head_age_s":null`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+}
+
+func TestArgumentsReachTheEngine(t *testing.T) {
+	for _, c := range []struct{ target, want string }{
+		{"/v1/file/digest?path=main:a%3Eb", `"path":"main:a\u003eb"`},
+		{"/v1/file/digest?path=main:a&module=%25west%23m1", `"path":"%west#m1 main:a"`},
+		{"/v1/journal?share=main", `"share":"main"`},
+	} {
+		if got := text(t, request(t, &fake{}, "GET", c.target, "")); !strings.Contains(got, c.want) {
+			t.Errorf("%s: no %s in %s", c.target, c.want, got)
+		}
+	}
+}
+
+func TestErrorsKeepClassCodeAndHint(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		class  Class
+		status int
+	}{
+		{errors.New("odd"), Failed, 500},
+		{Errorf(Usage, "x", "", "x"), Usage, 400},
+		{&Error{Class: Config, Code: "tables", Message: "two things", Problems: []Problem{{Line: 3, Field: "colour", Text: "no such field"}}}, Config, 400},
+		{Errorf(NotFound, "e$object_not_found", "look", "no"), NotFound, 404},
+		{Errorf(Precondition, "x", "", "x"), Precondition, 409},
+		{Errorf(TimedOut, "x", "", "x"), TimedOut, 504},
+		{Errorf(NotPermitted, "x", "", "x"), NotPermitted, 403},
+		{fmt.Errorf("wrapped: %w", Errorf(NoQuorum, "x", "wait", "x")), NoQuorum, 503},
+	} {
+		r := request(t, &fake{err: c.err}, "POST", "/v1/control/plan", `{"text":"x"}`)
+		if r.StatusCode != c.status || r.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%v: status %d, %s", c.err, r.StatusCode, r.Header.Get("Content-Type"))
+		}
+		var got Error
+		b := text(t, r)
+		if err := json.Unmarshal([]byte(b), &got); err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		want := AsError(c.err)
+		if got.Class != c.class || got.Code != want.Code || got.Message != want.Message || got.Hint != want.Hint || len(got.Problems) != len(want.Problems) {
+			t.Errorf("%v: got %+v", c.err, got)
+		}
+	}
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	for _, c := range []struct{ name, body string }{
+		{"too long", `{"text":"` + strings.Repeat("x", maxBody) + `"}`},
+		{"unknown field", `{"txt":"x"}`},
+		{"not JSON", `text`},
+		{"another type", `{"text":[1]}`},
+	} {
+		r := request(t, &fake{}, "POST", "/v1/control/plan", c.body)
+		if r.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: status %d: %s", c.name, r.StatusCode, text(t, r))
+		}
+	}
+	if r := request(t, &fake{}, "POST", "/v1/control/plan", `{"text":"abc"}`); r.StatusCode != http.StatusOK {
+		t.Errorf("status %d: %s", r.StatusCode, text(t, r))
+	}
+}
+
+func TestRoutesThatAreNotThere(t *testing.T) {
+	for _, c := range []struct{ method, target string }{{"GET", "/v2/status"}, {"GET", "/"}, {"DELETE", "/v1/nothing"}} {
+		if r := request(t, &fake{}, c.method, c.target, ""); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s %s: status %d", c.method, c.target, r.StatusCode)
+		}
+	}
+}
+
+// A run of values that breaks off says so in its last line.
+func TestJournalEndsWithItsError(t *testing.T) {
+	r := request(t, &fake{err: Errorf(Failed, "pruned", "", "gone")}, "GET", "/v1/journal", "")
+	lines := strings.Split(strings.TrimSpace(text(t, r)), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"dot":"first"`) || !strings.Contains(lines[1], `"error":{`) {
+		t.Errorf("got %q", lines)
+	}
+}
+
+// The socket is the operator's alone; what follows comes line by line, and a
+// reader that goes away ends it.
+func TestTailOverTheSocket(t *testing.T) {
+	dir, err := os.MkdirTemp("", "adm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "admin.sock")
+	if err := os.WriteFile(path, nil, 0o644); err != nil { // what a killed node left
+		t.Fatal(err)
+	}
+	f := &fake{tail: make(chan Change)}
+	s, err := Serve(path, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}}
+	defer c.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, "GET", "http://module/v1/journal?follow=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(r.Body)
+	for i, want := range []string{"first", "second", "third"} {
+		if i > 0 {
+			f.tail <- Change{Dot: want}
+		}
+		// Each line is there before the next is made.
+		if !lines.Scan() || !strings.Contains(lines.Text(), want) {
+			t.Fatalf("got %q, %v; want %s", lines.Text(), lines.Err(), want)
+		}
+	}
+	r.Body.Close()
+}
