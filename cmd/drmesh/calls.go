@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"drmesh/admin"
 	"drmesh/vosio/call"
@@ -32,10 +33,11 @@ func fileError(what string, err error) error {
 	case call.NoAccess:
 		class, hint = admin.NotPermitted, "an include of the control tables must name this program for these files"
 	}
-	e := admin.Errorf(class, c.Name(), hint, "%s: %s (%d): %s", what, c.Name(), int(c), c.Text())
-	if f := (*call.Failure)(nil); errors.As(err, &f) {
-		e.Message = fmt.Sprintf("%s: %s (%d): %s", what, c.Name(), int(c), f.Text)
+	text := fmt.Sprintf("%s (%d): %s", c.Name(), int(c), c.Text())
+	if f := (*call.Failure)(nil); errors.As(err, &f) && strings.Contains(f.Text, c.Name()) {
+		text = f.Text
 	}
+	e := admin.Errorf(class, c.Name(), hint, "%s: %s", what, text)
 	e.Number = int(c)
 	return e
 }

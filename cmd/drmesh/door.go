@@ -28,6 +28,13 @@ type calls struct {
 
 // calls connects to the module's door for applications.
 func (a *app) calls(ctx context.Context) (*calls, error) {
+	// The first connection waits for the door to open, and says why it stays
+	// shut; it is of no further use.
+	n, err := client.DialSocket(ctx, a.dir, "app.sock")
+	if err != nil {
+		return nil, err
+	}
+	n.Close()
 	c := &calls{a: a}
 	first, err := c.connect(ctx)
 	if err != nil {
@@ -39,13 +46,9 @@ func (a *app) calls(ctx context.Context) (*calls, error) {
 
 // connect makes one more connection, which close closes.
 func (c *calls) connect(ctx context.Context) (*socket.Client, error) {
-	n, err := client.DialSocket(ctx, c.a.dir, "app.sock")
+	s, err := socket.Dial(ctx, filepath.Join(c.a.dir, "app.sock"), processName)
 	if err != nil {
-		return nil, err
-	}
-	s, err := socket.NewClient(ctx, n, processName)
-	if err != nil {
-		return nil, admin.Errorf(admin.Unreachable, "node_unreachable", "look at the node's log", "%s: %v", filepath.Join(c.a.dir, "app.sock"), err)
+		return nil, admin.Errorf(admin.Unreachable, "node_unreachable", "look at the node's log", "connect to the node in %s: %v", c.a.dir, err)
 	}
 	c.conns = append(c.conns, s)
 	return s, nil
@@ -106,6 +109,13 @@ func (c *calls) records(ctx context.Context, path, index string, fn func([]byte)
 type writer struct {
 	jobs chan job
 	wg   sync.WaitGroup
+	ways []way
+}
+
+// way is a port of one connection.
+type way struct {
+	call.Client
+	port int
 }
 
 // job is one record to add; done is told once how it went.
@@ -119,11 +129,6 @@ type job struct {
 // in the order of write.
 func (c *calls) writer(ctx context.Context, path string, o call.OpenOptions, conns, ahead int) (*writer, error) {
 	w := &writer{jobs: make(chan job)}
-	type way struct {
-		call.Client
-		port int
-	}
-	var ways []way
 	for range conns {
 		s, err := c.connect(ctx)
 		if err != nil {
@@ -133,9 +138,9 @@ func (c *calls) writer(ctx context.Context, path string, o call.OpenOptions, con
 		if x.port, err = x.OpenPath(ctx, path, o); err != nil {
 			return nil, err
 		}
-		ways = append(ways, x)
+		w.ways = append(w.ways, x)
 	}
-	for _, x := range ways {
+	for _, x := range w.ways {
 		for range ahead {
 			w.wg.Add(1)
 			go func() {
@@ -160,8 +165,12 @@ func (w *writer) write(ctx context.Context, rec []byte, done func(error)) error 
 	}
 }
 
-// close waits for the calls that are under way.
-func (w *writer) close() {
+// close waits for the calls that are under way, and lets the file go. What was
+// answered is durable, whatever becomes of the connection now.
+func (w *writer) close(ctx context.Context) {
 	close(w.jobs)
 	w.wg.Wait()
+	for _, x := range w.ways {
+		x.Detach(ctx, x.port)
+	}
 }

@@ -414,7 +414,7 @@ func (l *loader) write(ctx context.Context, door *calls, have *fingerprints) err
 		p.at(l.written.Load() + l.skipped)
 		return nil
 	})
-	w.close()
+	w.close(context.WithoutCancel(ctx))
 	p.end(l.written.Load() + l.skipped)
 	if e := failed.Load(); e != nil {
 		return *e
