@@ -3,173 +3,222 @@ package socket
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"drmesh/vosio/call"
 )
 
-// ErrClosed says that the connection to the node ended: the outcome of calls
-// under way is not known.
-var ErrClosed = errors.New("connection to the node ended")
+// ErrLost says that the connection ended before a call's answer came: whether
+// the call was carried out is not known.
+var ErrLost = errors.New("connection to the node lost, the outcome of the call is not known")
 
-// Client is one program's connection. It implements call.Caller; many calls
-// may be under way, and are carried out in the order in which Do was called.
+// Client is a program's side of a connection. It implements call.Caller. Many
+// calls may be under way; the node carries them out in the order in which they
+// were given to Go or Do.
 type Client struct {
 	conn net.Conn
-	w    *bufio.Writer
+	out  *sender
+	wg   sync.WaitGroup
 
-	mu      sync.Mutex // protects what follows, and the order of writing
-	next    uint64
-	waiting map[uint64]chan answer
+	mu      sync.Mutex // protects what follows, and the order of requests
+	last    uint64
+	waiting map[uint64]*pending
 	err     error
-	flush   chan struct{} // capacity 1
-	done    chan struct{} // closed when the reader ended
 }
 
-type answer struct {
-	rep *call.Reply
-	err error
+type pending struct {
+	rep  *call.Reply
+	done func(error)
 }
 
-// Dial connects to the node's socket under a process name.
+// Dial connects to a node's app.sock as a process of that name.
 func Dial(ctx context.Context, path, name string) (*Client, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, err
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	c, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connect to %s: %w", path, err)
 	}
-	return NewClient(ctx, conn, name)
+	return NewClient(ctx, c, name)
 }
 
-// NewClient greets the node over a connection made elsewhere, which it owns.
+// NewClient says hello on a connection, which it then owns; on an error it is
+// closed. An empty name stands for the executable's.
 func NewClient(ctx context.Context, conn net.Conn, name string) (*Client, error) {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := conn.Write(appendHello(nil, Version, name)); err != nil {
+	if len(name) > maxName {
 		conn.Close()
-		return nil, err
+		return nil, fmt.Errorf("process name %.40q...: at most %d bytes", name, maxName)
 	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
 	r := bufio.NewReaderSize(conn, 64<<10)
-	_, body, err := readMessage(r, nil)
+	a, err := greet(conn, r, name)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err == nil && a.text != "" {
+		err = errors.New(a.text)
+	}
+	if err == nil && a.version != Version {
+		err = fmt.Errorf("the node speaks version %d of its door, this program version %d", a.version, Version)
+	}
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("%w: %v", ErrClosed, err)
+		return nil, fmt.Errorf("hello: %w", err)
 	}
-	if v, _, err := decodeHello(body); err != nil || v != Version {
-		conn.Close()
-		return nil, fmt.Errorf("the node speaks version %d of the socket's protocol, this program %d", v, Version)
-	}
-	conn.SetDeadline(time.Time{})
-	c := &Client{conn: conn, w: bufio.NewWriterSize(conn, 64<<10), waiting: map[uint64]chan answer{}, flush: make(chan struct{}, 1), done: make(chan struct{})}
-	go c.read(r)
-	go c.write()
+	c := &Client{conn: conn, out: newSender(conn), waiting: map[uint64]*pending{}}
+	c.wg.Add(2)
+	go func() {
+		defer c.wg.Done()
+		c.out.loop()
+	}()
+	go func() {
+		defer c.wg.Done()
+		c.read(r)
+	}()
 	return c, nil
 }
 
-// Close ends the connection; the node releases what the program had.
-func (c *Client) Close() error {
-	err := c.conn.Close()
-	<-c.done
-	return err
+func greet(conn net.Conn, r *bufio.Reader, name string) (hello, error) {
+	if _, err := conn.Write(appendHello(nil, hello{version: Version, name: name})); err != nil {
+		return hello{}, err
+	}
+	_, body, _, err := readFrame(r, nil, maxHello)
+	if err != nil {
+		return hello{}, unexpected(err)
+	}
+	return decodeHello(body)
 }
 
-func (c *Client) read(r *bufio.Reader) {
-	defer close(c.done)
-	for {
-		id, body, err := readMessage(r, nil)
-		var a answer
-		if err == nil {
-			a.rep = new(call.Reply)
-			err = call.DecodeReply(body, a.rep)
-		}
-		c.mu.Lock()
-		if err != nil {
-			c.err = fmt.Errorf("%w: %v", ErrClosed, err)
-			for _, ch := range c.waiting {
-				ch <- answer{err: c.err}
-			}
-			c.waiting = nil
-			c.mu.Unlock()
-			c.conn.Close()
-			return
-		}
-		ch := c.waiting[id]
-		delete(c.waiting, id)
-		c.mu.Unlock()
-		if ch != nil {
-			ch <- a
-		}
+// Do implements call.Caller. When ctx ends first the call goes on at the node,
+// and its outcome is not known.
+func (c *Client) Do(ctx context.Context, req *call.Request, rep *call.Reply) error {
+	w := waiters.Get().(*waiter)
+	if err := c.send(req, &w.rep, w.done); err != nil {
+		return err
+	}
+	if err := c.out.flush(); err != nil {
+		c.end(err)
+	}
+	select {
+	case err := <-w.ch:
+		*rep = w.rep
+		w.rep = call.Reply{}
+		waiters.Put(w)
+		return err
+	case <-ctx.Done():
+		return ctx.Err() // the waiter is not used again: its answer may yet come
 	}
 }
 
-// write flushes what callers wrote: many calls go in one system call.
-func (c *Client) write() {
-	for {
-		select {
-		case <-c.flush:
-			c.mu.Lock()
-			err := c.w.Flush()
-			c.mu.Unlock()
-			if err != nil {
-				c.conn.Close()
-				return
-			}
-		case <-c.done:
-			return
-		}
-	}
+type waiter struct {
+	rep  call.Reply
+	ch   chan error
+	done func(error)
 }
 
-// Do implements call.Caller. When ctx ends before the answer, the call goes on
-// in the node.
-func (c *Client) Do(ctx context.Context, q *call.Request, rep *call.Reply) error {
-	ch := make(chan answer, 1)
+var waiters = sync.Pool{New: func() any {
+	w := &waiter{ch: make(chan error, 1)}
+	w.done = func(err error) { w.ch <- err }
+	return w
+}}
+
+// Go sends a call and returns; done is told once, by the goroutine that reads
+// answers, and must not block. Requests go in the order of Go. It waits while
+// too much is on its way to the node.
+func (c *Client) Go(ctx context.Context, req *call.Request, rep *call.Reply, done func(error)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.out.wait(); err != nil {
+		return fmt.Errorf("%s: %w: %w", req.Call, ErrLost, err)
+	}
+	if err := c.send(req, rep, done); err != nil {
+		return err
+	}
+	c.out.later()
+	return nil
+}
+
+func (c *Client) send(req *call.Request, rep *call.Reply, done func(error)) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.err != nil {
-		c.mu.Unlock()
 		return c.err
 	}
-	c.next++
-	id := c.next
-	b := binary.BigEndian.AppendUint64(make([]byte, 4, 64+len(q.Data)), id)
-	b = call.AppendRequest(b, q)
-	if len(b)-4 > MaxMessage {
-		c.mu.Unlock()
-		return fmt.Errorf("call %s: %d bytes, a message has %d at most", q.Call, len(b), MaxMessage)
-	}
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	c.waiting[id] = ch
-	_, err := c.w.Write(b)
-	c.mu.Unlock()
+	c.last++
+	id := c.last
+	err := c.out.add(func(b []byte) ([]byte, error) {
+		from := len(b)
+		b = call.AppendRequest(beginFrame(b, id), req)
+		return b, endFrame(b, from)
+	})
 	if err != nil {
-		return fmt.Errorf("%w: %v", ErrClosed, err)
+		return fmt.Errorf("%s: %w", req.Call, err)
 	}
-	select {
-	case c.flush <- struct{}{}:
-	default:
-	}
-	select {
-	case a := <-ch:
-		if a.err != nil {
-			return a.err
+	c.waiting[id] = &pending{rep, done}
+	return nil
+}
+
+// read hands out answers until the connection ends.
+func (c *Client) read(r *bufio.Reader) {
+	var buf []byte
+	for {
+		id, body, next, err := readFrame(r, buf, MaxFrame)
+		if err != nil {
+			c.end(err)
+			return
 		}
-		*rep = *a.rep
-		return nil
-	case <-ctx.Done():
+		buf = next
 		c.mu.Lock()
-		if c.waiting != nil {
-			delete(c.waiting, id)
-		}
+		w := c.waiting[id]
+		delete(c.waiting, id)
 		c.mu.Unlock()
-		return ctx.Err()
+		if w == nil {
+			c.end(fmt.Errorf("%w: answer to request %d, which was not asked", ErrFrame, id))
+			return
+		}
+		if err := call.DecodeReply(body, w.rep); err != nil {
+			w.done(fmt.Errorf("%w: %w", ErrLost, err))
+			c.end(err)
+			return
+		}
+		w.done(nil)
 	}
+}
+
+// end tells all who wait that the connection is lost.
+func (c *Client) end(cause error) {
+	err := fmt.Errorf("%w: %w", ErrLost, cause)
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	l := c.waiting
+	c.waiting = map[uint64]*pending{}
+	c.mu.Unlock()
+	c.out.fail(err)
+	c.conn.Close()
+	for _, w := range l {
+		w.done(err)
+	}
+}
+
+// Close ends the connection; the node releases what the program held.
+func (c *Client) Close() error {
+	c.end(net.ErrClosed)
+	c.mu.Lock()
+	select {
+	case <-c.out.stop:
+	default:
+		close(c.out.stop)
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+	return nil
 }

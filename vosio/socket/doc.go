@@ -1,17 +1,151 @@
-// Package socket is the door for programs of the same machine: the unix socket
-// D/app.sock, mode 0600, and the client that uses it.
+// Package socket is the applications' door of a module: the s$ calls over a
+// unix socket, D/app.sock. docs/formats/app-socket.md has its bytes.
 //
-// A message is length(4, big endian, of what follows), id(8), body. The first
-// message each way is a hello: id 0, body a msgpack map {"v": version, "n":
-// process name}; the answer has {"v", "m": module}. Then the client sends
-// calls (vosio/call.Request) with ids of its own, as many as it likes without
-// waiting; they are carried out in order, and each answer (call.Reply) carries
-// its call's id. A program that goes away has its ports, locks and transaction
-// released.
+// One connection is one program: it has a process in the node, with ports,
+// locks and a transaction of its own, and when the connection ends, for
+// whatever reason, all that is released and an open transaction is aborted.
+// Calls of one connection are carried out in the order in which they come;
+// many may be under way, so that a program need not wait for one answer before
+// it sends the next. Work that is to go on side by side takes several
+// connections.
 //
-// The kernel tells who the peer is (SO_PEERCRED). The process name is what the
-// program says; if it says none, its executable's.
+// What comes in is not trusted: a frame's length is checked before memory is
+// taken for it, what is queued for one connection is bounded, and a program
+// that does not read its answers stops being read. Rubbish ends its connection
+// and is counted; only the first of a minute is logged.
 //
-// For each connection the server has one goroutine that reads and one that
-// carries out; they end with it. What waits between them is bounded.
+// Each connection has three goroutines: one reads frames, one carries calls
+// out, one writes what is ready. Close of the server ends them all.
 package socket
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"drmesh/origin/pack"
+)
+
+// Bounds of the door. They are part of its format.
+const (
+	MaxFrame = 1 << 20 // bytes of a frame after its length
+	maxHello = 4096    // the same of a hello
+	maxText  = 1024    // what a hello may say in words
+	maxName  = 255     // a process name
+	maxPath  = 100     // a socket's path
+)
+
+// Version is the version of the door that this package speaks.
+const Version = 1
+
+// ErrFrame says that bytes are no frame of the door.
+var ErrFrame = errors.New("no frame of this door")
+
+// frameHead is length and request id.
+const frameHead = 12
+
+// beginFrame appends the head of a frame; endFrame says how long it became.
+func beginFrame(b []byte, id uint64) []byte {
+	b = append(b, 0, 0, 0, 0)
+	return binary.BigEndian.AppendUint64(b, id)
+}
+
+func endFrame(b []byte, from int) error {
+	n := len(b) - from - 4
+	if n > MaxFrame {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrFrame, n, MaxFrame)
+	}
+	binary.BigEndian.PutUint32(b[from:], uint32(n))
+	return nil
+}
+
+// readFrame reads one frame of at most max bytes. The body is good until buf
+// is used again. Memory is taken as bytes come, never on a length alone.
+func readFrame(r io.Reader, buf []byte, max int) (id uint64, body, next []byte, err error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:4]); err != nil {
+		return 0, nil, buf, err
+	}
+	size := int(binary.BigEndian.Uint32(head[:]))
+	if size < 8 || size > max {
+		return 0, nil, buf, fmt.Errorf("%w: length %d, allowed are 8 to %d", ErrFrame, size, max)
+	}
+	if _, err := io.ReadFull(r, head[4:]); err != nil {
+		return 0, nil, buf, unexpected(err)
+	}
+	size -= 8
+	buf = buf[:0]
+	for len(buf) < size {
+		step := min(size-len(buf), 64<<10+len(buf))
+		if cap(buf)-len(buf) < step {
+			grown := make([]byte, len(buf), len(buf)+step)
+			copy(grown, buf)
+			buf = grown
+		}
+		n := len(buf)
+		buf = buf[:n+step]
+		if _, err := io.ReadFull(r, buf[n:]); err != nil {
+			return 0, nil, buf, unexpected(err)
+		}
+	}
+	return binary.BigEndian.Uint64(head[4:]), buf, buf, nil
+}
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// hello is the first frame of each side.
+type hello struct {
+	version uint64 // v: the highest that the program speaks; the one that the node chose
+	name    string // n: process name
+	text    string // t: why the node refuses; '' if it does not
+}
+
+func appendHello(b []byte, h hello) []byte {
+	n := 1
+	for _, s := range []string{h.name, h.text} {
+		if s != "" {
+			n++
+		}
+	}
+	from := len(b)
+	b = beginFrame(b, 0)
+	b = pack.AppendMap(b, n)
+	b = pack.AppendUint(pack.AppendString(b, "v"), h.version)
+	if h.name != "" {
+		b = pack.AppendString(pack.AppendString(b, "n"), h.name)
+	}
+	if h.text != "" {
+		b = pack.AppendString(pack.AppendString(b, "t"), h.text[:min(len(h.text), maxText)])
+	}
+	endFrame(b, from) // far below the bound
+	return b
+}
+
+func decodeHello(b []byte) (h hello, err error) {
+	r := pack.NewReader(b)
+	for n := r.Map(16); n > 0 && r.Err() == nil; n-- {
+		switch r.String(16) {
+		case "v":
+			h.version = r.Uint()
+		case "n":
+			h.name = r.String(maxName)
+		case "t":
+			h.text = r.String(maxText)
+		default:
+			r.Skip(4)
+		}
+	}
+	if err := r.Done(); err != nil {
+		return h, fmt.Errorf("%w: hello: %w", ErrFrame, err)
+	}
+	if h.version == 0 {
+		return h, fmt.Errorf("%w: hello without version", ErrFrame)
+	}
+	return h, nil
+}
