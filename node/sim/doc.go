@@ -1,5 +1,3 @@
-//go:build simdraft
-
 // Package sim runs a mesh of modules from a seed: one thread, virtual time, a
 // network that delays, reorders, doubles and loses, disks in memory that forget
 // what was not flushed, clocks that disagree.

@@ -1,5 +1,3 @@
-//go:build simdraft
-
 package sim
 
 import (

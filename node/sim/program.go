@@ -1,5 +1,3 @@
-//go:build simdraft
-
 package sim
 
 import (
@@ -7,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"drmesh/vosio"
 	"drmesh/vosio/call"
@@ -21,17 +20,19 @@ func full(rel string) string { return theShare + ":" + rel }
 type program struct {
 	p     *vosio.Process
 	ports map[string]int
+	root  string // of the share here
 }
 
 func newProgram(m *module, name string) *program {
-	return &program{m.eng.NewProcess(name), map[string]int{}}
+	return &program{m.eng.NewProcess(name), map[string]int{}, m.rules.share.Root}
 }
 
 // Kinds of files of a run, by the way they are addressed.
 const (
-	keyed    = "keyed"    // sequential with an identity key of 4 bytes, a unique second key and one with duplicates
-	relative = "relative" // numbered
-	plain    = "plain"    // sequential
+	keyed      = "keyed"      // sequential, with an identity key of 4 bytes, a unique second key and one with duplicates
+	transacted = "transacted" // the same, and a transaction file
+	relative   = "relative"   // numbered
+	plain      = "plain"      // sequential
 )
 
 // localIndex is the name of an index of one module alone.
@@ -56,8 +57,13 @@ func (p *program) create(rel, kind string) error {
 	if kind == relative {
 		org = call.OrgRelative
 	}
-	if err := p.just(call.Request{Call: "s$create_file", Path: full(rel), Org: org, Size: 64}); err != nil || kind != keyed {
+	if err := p.just(call.Request{Call: "s$create_file", Path: full(rel), Org: org, Size: 64}); err != nil || kind != keyed && kind != transacted {
 		return err
+	}
+	if kind == transacted {
+		if err := p.just(call.Request{Call: "s$set_transaction_file", Path: full(rel), Switches: 1}); err != nil {
+			return err
+		}
 	}
 	return errors.Join(p.index(rel, "id", 1, 4, 0), p.index(rel, "second", 5, 4, 0), p.index(rel, "class", 9, 1, call.IndexDuplicates))
 }
@@ -161,16 +167,19 @@ func (p *program) put(rel, key string, data []byte) error {
 	return errors.Join(err, p.just(call.Request{Call: "s$detach_port", Port: id}))
 }
 
-// transfer rewrites the first and the nth record in one transaction.
-func (p *program) transfer(rel string, n int, data func(i int, old []byte) []byte) (err error) {
+// within makes a transaction of what do does.
+func (p *program) within(do func() error) error {
 	if err := p.just(call.Request{Call: "s$start_transaction"}); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = p.just(call.Request{Call: "s$abort_transaction"})
-		}
-	}()
+	if err := do(); err != nil {
+		return errors.Join(err, p.just(call.Request{Call: "s$abort_transaction"}))
+	}
+	return p.just(call.Request{Call: "s$commit_transaction"})
+}
+
+// transfer rewrites the first and the nth record, in a transaction.
+func (p *program) transfer(rel string, n int, data func(i int, old []byte) []byte) error {
 	if _, err := p.on(rel, call.Request{Call: "s$seq_position", Position: call.PosBeginning}); err != nil {
 		return err
 	}
@@ -185,7 +194,7 @@ func (p *program) transfer(rel string, n int, data func(i int, old []byte) []byt
 			}
 		}
 	}
-	return p.just(call.Request{Call: "s$commit_transaction"})
+	return nil
 }
 
 func (p *program) truncate(rel string) error {
@@ -210,6 +219,9 @@ func (p *program) names() ([]string, error) {
 	r, err := p.do(call.Request{Call: "drmesh$list", Path: full("*")})
 	if err != nil {
 		return nil, err
+	}
+	for i, n := range r.Names {
+		r.Names[i] = strings.TrimPrefix(n, p.root+">")
 	}
 	slices.Sort(r.Names)
 	return r.Names, nil

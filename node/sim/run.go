@@ -1,5 +1,3 @@
-//go:build simdraft
-
 package sim
 
 import (
@@ -15,6 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"drmesh/conflict"
+	"drmesh/conflict/ledger"
 	"drmesh/origin"
 	"drmesh/origin/journal"
 	"drmesh/vosio/call"
@@ -37,7 +37,9 @@ type Report struct {
 	Faults  map[string]int
 	Checks  map[string]int
 	Txns    int
-	Trace   uint64 // hash of all that happened
+	// Conflicts are those that were open in the end, at each module.
+	Conflicts int
+	Trace     uint64 // hash of all that happened
 }
 
 // Failure is a broken invariant.
@@ -268,6 +270,11 @@ func (e *mesh) run(steps int) error {
 		e.start(m)
 	}
 	e.w.until(e.w.now + 100)
+	for _, f := range files {
+		if r.IntN(4) > 0 {
+			_ = e.call(e.ms[r.IntN(len(e.ms))], "create "+f.name, func(p *program) error { return p.create(f.name, f.kind) })
+		}
+	}
 	for range steps {
 		if e.err != nil {
 			return e.err
@@ -352,6 +359,12 @@ func (e *mesh) finish(r *rand.Rand) error {
 	// Heads go round, and what has settled goes.
 	e.w.until(e.w.now + 2_000)
 	if err := e.checkAll(); err != nil {
+		return err
+	}
+	if err := ledger.Ls(e.ms[0].db, ledger.Filter{States: []conflict.State{conflict.Open}}, func(*ledger.Entry) bool {
+		e.report.Conflicts++
+		return true
+	}); err != nil {
 		return err
 	}
 	e.w.tracef("starting all anew from their disks")
@@ -485,7 +498,7 @@ func (e *mesh) prune(m *module) {
 
 // files are what programs of a random run use, and how.
 var files = []struct{ name, kind string }{
-	{"accounts", keyed}, {"parts", keyed}, {"slots", relative}, {"audit", plain},
+	{"accounts", keyed}, {"parts", keyed}, {"balances", transacted}, {"slots", relative}, {"audit", plain},
 }
 
 func (e *mesh) work(r *rand.Rand) {
@@ -497,20 +510,17 @@ func (e *mesh) work(r *rand.Rand) {
 	if !m.up {
 		return
 	}
+	if f.kind == transacted && pick >= 8 && pick < 96 {
+		e.transact(m, f.name, pick, n, data)
+		return
+	}
 	switch {
-	case pick < 8 || m.eng == nil:
+	case pick < 8:
 		_ = e.call(m, "create "+f.name, func(p *program) error { return p.create(f.name, f.kind) })
 	case pick < 45:
 		_ = e.call(m, fmt.Sprintf("insert %s %s", f.name, data), func(p *program) error { return p.insert(f.name, data) })
 	case pick < 60:
 		_ = e.call(m, fmt.Sprintf("read %s %d", f.name, n), func(p *program) error { return p.read(f.name, n) })
-	case pick < 65:
-		n := 2 + r.IntN(3)
-		_ = e.call(m, fmt.Sprintf("transfer %s %d", files[0].name, n), func(p *program) error {
-			return p.transfer(files[0].name, n, func(i int, old []byte) []byte {
-				return append(slices.Clone(old[:min(8, len(old))]), fmt.Sprintf("%d-%s-t%d", i%3, m.name, r.IntN(1000))...)
-			})
-		})
 	case pick < 75:
 		_ = e.call(m, fmt.Sprintf("rewrite %s %s", f.name, data), func(p *program) error { return p.rewrite(f.name, data) })
 	case pick < 90:
@@ -536,6 +546,27 @@ func (e *mesh) work(r *rand.Rand) {
 	default:
 		_ = e.call(m, "delete_file "+f.name, func(p *program) error { return p.deleteFile(f.name) })
 	}
+	if m.lazy && e.w.chance("flush", 4) {
+		e.flush(m)
+	}
+}
+
+// transact is work on a transaction file.
+func (e *mesh) transact(m *module, name string, pick, n int, data []byte) {
+	what := "deposit"
+	if pick > 40 {
+		what = "transfer"
+	}
+	_ = e.call(m, fmt.Sprintf("%s %s %d %s", what, name, n, data), func(p *program) error {
+		return p.within(func() error {
+			if what == "deposit" {
+				return p.insert(name, data)
+			}
+			return p.transfer(name, 1+n%4, func(i int, old []byte) []byte {
+				return append(slices.Clone(old[:min(8, len(old))]), fmt.Sprintf("%d-%s-t%d", i%3, m.name, n)...)
+			})
+		})
+	})
 	if m.lazy && e.w.chance("flush", 4) {
 		e.flush(m)
 	}
@@ -601,6 +632,17 @@ func (e *mesh) fault(r *rand.Rand) {
 	e.w.tracef("fault: %s m%d m%d", did, a+1, b+1)
 }
 
+// add sums up runs.
+func (r *Report) add(o *Report) {
+	for _, p := range [][2]map[string]int{{r.Ops, o.Ops}, {r.Refused, o.Refused}, {r.Faults, o.Faults}, {r.Checks, o.Checks}} {
+		for k, n := range p[1] {
+			p[0][k] += n
+		}
+	}
+	r.Txns += o.Txns
+	r.Conflicts += o.Conflicts
+}
+
 // String prints what a run did, for people.
 func (r *Report) String() string {
 	var b strings.Builder
@@ -614,7 +656,7 @@ func (r *Report) String() string {
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "seed %d: %d modules, %d txns, trace %016x\n", r.Seed, r.Modules, r.Txns, r.Trace)
+	fmt.Fprintf(&b, "seed %d: %d modules, %d txns, %d open conflicts in the end, trace %016x\n", r.Seed, r.Modules, r.Txns, r.Conflicts, r.Trace)
 	list("operations", r.Ops)
 	list("refused", r.Refused)
 	list("faults", r.Faults)

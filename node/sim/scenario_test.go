@@ -1,0 +1,299 @@
+package sim
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"drmesh/conflict/ledger"
+	"drmesh/origin"
+	"drmesh/vosio"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// Scenarios are transcripts: what each module does, what all must show. A line
+// is a verb or a module and a verb:
+//
+//	mesh N                     N modules, all linked
+//	m1 create FILE KIND        keyed, relative or plain
+//	m1 insert FILE DATA        one record; _ stands for a blank
+//	m1 read FILE KEY           the record that begins with KEY, through the port
+//	m1 rewrite FILE DATA       of the record read
+//	m1 delete FILE             of the record read
+//	m1 put FILE KEY DATA       a rewrite by key of a record that was not read
+//	m1 truncate, rename, delete_file, local, mend   of files
+//	m1 holds flushes | m1 flushes | m1 interval MS
+//	m1 power [KEEP] | m1 starts | m1 clock MS
+//	cut m1 m2 | heal m1 m2 | heal
+//	run MS                     time passes
+//	show FILE | names | conflicts | tombstones | parked | withheld | account
+//	check                      every promise, at all modules
+//
+// What is the same at all modules that are up is shown once, under "all".
+type stage struct {
+	t *testing.T
+	w *world
+	e *mesh
+}
+
+func TestScenarios(t *testing.T) {
+	list, err := filepath.Glob("testdata/scenarios/*.txt")
+	if err != nil || len(list) == 0 {
+		t.Fatal("no scenarios", err)
+	}
+	for _, f := range list {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			s := &stage{t: t, w: newWorld(1)}
+			defer func() {
+				if s.e != nil {
+					s.e.close()
+				}
+			}()
+			datadriven.RunTest(t, f, func(t *testing.T, d *datadriven.TestData) string {
+				var b strings.Builder
+				for _, l := range strings.Split(d.Input, "\n") {
+					out := s.line(strings.Fields(l))
+					if s.e != nil && s.e.err != nil {
+						out += " FAILED: " + s.e.err.Error()
+						s.e.err = nil
+					}
+					b.WriteString(l)
+					if out != "" {
+						b.WriteString(": " + out)
+					}
+					b.WriteString("\n")
+				}
+				return b.String()
+			})
+		})
+	}
+}
+
+func (s *stage) module(name string) *module {
+	n, err := strconv.Atoi(strings.TrimPrefix(name, "m"))
+	if err != nil || n < 1 || n > len(s.e.ms) {
+		s.t.Fatalf("module %q", name)
+	}
+	return s.e.ms[n-1]
+}
+
+func (s *stage) number(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func (s *stage) line(w []string) string {
+	switch w[0] {
+	case "mesh":
+		s.e = newMesh(s.w, s.number(w[1]))
+		for _, m := range s.e.ms {
+			s.e.start(m)
+		}
+		s.w.until(s.w.now + 200)
+		return ""
+	case "cut":
+		s.e.net.sever(s.module(w[1]).n, s.module(w[2]).n, false)
+		return ""
+	case "heal":
+		if len(w) == 1 {
+			s.e.net.heal(len(s.e.ms))
+		} else {
+			s.e.net.join(s.module(w[1]).n, s.module(w[2]).n)
+		}
+		return ""
+	case "run":
+		s.w.until(s.w.now + uint64(s.number(w[1])))
+		return ""
+	case "check":
+		want := s.e.oracle.tails
+		if err := s.e.catchUp(10_000, want); err != nil {
+			return err.Error()
+		}
+		if err := s.e.checkAll(); err != nil {
+			return err.Error()
+		}
+		return "all promises hold"
+	case "show", "names", "conflicts", "tombstones", "parked", "withheld", "account":
+		return s.everywhere(func(m *module) string { return s.list(m, w) })
+	}
+	return s.act(s.module(w[0]), w[1:])
+}
+
+// everywhere shows what modules show, once what they show alike.
+func (s *stage) everywhere(fn func(m *module) string) string {
+	var texts []string
+	alike := true
+	for _, m := range s.e.ms {
+		text := "down"
+		if m.up {
+			text = fn(m)
+		}
+		texts = append(texts, text)
+		alike = alike && text == texts[0]
+	}
+	if alike {
+		return "all " + texts[0]
+	}
+	var b strings.Builder
+	for i, t := range texts {
+		fmt.Fprintf(&b, "\n  m%d %s", i+1, t)
+	}
+	return b.String()
+}
+
+func (s *stage) act(m *module, w []string) string {
+	file, data := "", []byte(nil)
+	if len(w) > 1 {
+		file = w[1]
+	}
+	if len(w) > 2 {
+		data = []byte(strings.ReplaceAll(w[2], "_", " "))
+	}
+	do := func(fn func(p *program) error) string {
+		before := m.j.Tail(m.stream()).Seq
+		err := s.e.call(m, strings.Join(w, " "), fn)
+		s.w.until(s.w.now + 1)
+		if err != nil {
+			return fmt.Sprintf("%s", call.CodeOf(err).Name())
+		}
+		switch tail := m.j.Tail(m.stream()).Seq; tail {
+		case before:
+			return ""
+		case before + 1:
+			return fmt.Sprintf("m%d:%d", m.n+1, tail)
+		default:
+			return fmt.Sprintf("m%d:%d..%d", m.n+1, before+1, tail)
+		}
+	}
+	switch w[0] {
+	case "create":
+		return do(func(p *program) error { return p.create(file, w[2]) })
+	case "insert":
+		return do(func(p *program) error { return p.insert(file, data) })
+	case "read":
+		var got []byte
+		out := do(func(p *program) (err error) { got, err = p.find(file, string(data)); return err })
+		if out == "" {
+			out = fmt.Sprintf("%q", got)
+		}
+		return out
+	case "rewrite":
+		return do(func(p *program) error { return p.rewrite(file, data) })
+	case "delete":
+		return do(func(p *program) error { return p.rewrite(file, nil) })
+	case "put":
+		return do(func(p *program) error { return p.put(file, string(data), []byte(w[3])) })
+	case "truncate":
+		return do(func(p *program) error { return p.truncate(file) })
+	case "rename":
+		return do(func(p *program) error { return p.rename(file, w[2]) })
+	case "delete_file":
+		return do(func(p *program) error { return p.deleteFile(file) })
+	case "local":
+		m.local[file] = true
+		return do(func(p *program) error {
+			return p.index(file, localIndex, s.number(w[2]), s.number(w[3]), call.IndexHere)
+		})
+	case "mend":
+		delete(m.local, file)
+		return do(func(p *program) error { return p.dropLocal(file) })
+	case "holds":
+		m.setLazy(true)
+		return ""
+	case "flushes":
+		m.setLazy(false)
+		s.e.flush(m)
+		return ""
+	case "power":
+		keep := 0
+		if len(w) > 1 {
+			keep = s.number(w[1])
+		}
+		s.e.crash(m, keep)
+		return ""
+	case "starts":
+		s.e.start(m)
+		return ""
+	case "clock":
+		m.skew += time.Duration(s.number(w[1])) * time.Millisecond
+		return ""
+	}
+	s.t.Fatalf("verb %q", w[0])
+	return ""
+}
+
+func name(d origin.OpDot) string { return fmt.Sprintf("m%d:%d", d.Module, d.Seq) }
+
+func (s *stage) list(m *module, w []string) string {
+	var out []string
+	switch w[0] {
+	case "show":
+		ix := ""
+		if len(w) > 2 {
+			ix = w[2]
+		}
+		var err error
+		if out, err = m.prog.records(w[1], ix); err != nil {
+			return call.CodeOf(err).Name()
+		}
+	case "names":
+		var err error
+		out, err = m.prog.names()
+		s.e.must(err)
+	case "conflicts":
+		err := ledger.Ls(m.db, ledger.Filter{}, func(e *ledger.Entry) bool {
+			loser := fmt.Sprintf("%q", e.Loser.Data)
+			if e.Loser.Tombstone {
+				loser = "deletion"
+			}
+			out = append(out, fmt.Sprintf("%v %s %s of %s lost to %s", e.State, name(e.Loser.Dot), loser, record.String(e.Address), name(e.Winner.Dot)))
+			return true
+		})
+		s.e.must(err)
+	case "tombstones":
+		regs, err := registers(m.db)
+		s.e.must(err)
+		n := 0
+		for _, set := range regs {
+			if set[0].Tombstone {
+				n++
+			}
+		}
+		return fmt.Sprint(n)
+	case "parked":
+		l, err := m.eng.ParkedList()
+		s.e.must(err)
+		for _, p := range l {
+			out = append(out, fmt.Sprintf("%s %s of %s: %s", name(p.Dot), record.String(p.Address), p.Path, p.Reason))
+		}
+	case "withheld":
+		l, err := m.eng.WithheldList()
+		s.e.must(err)
+		for _, p := range l {
+			out = append(out, fmt.Sprintf("%q of %s in %s", p.Key, record.String(p.Address), p.Index))
+		}
+	case "account":
+		for _, a := range m.eng.Account() {
+			t := fmt.Sprintf("m%d", a.Stream.Module)
+			for c := vosio.Written; c <= vosio.Parked; c++ {
+				if a.Of(c) != 0 {
+					t += fmt.Sprintf(" %d %v", a.Of(c), c)
+				}
+			}
+			out = append(out, t)
+		}
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ", ")
+}
