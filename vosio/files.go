@@ -201,7 +201,7 @@ func (p *Process) list(_ context.Context, q *call.Request, r *call.Reply) error 
 		dir = s[:i+1]
 	}
 	full := dir
-	if path.IsShare(dir) || s[i] == ':' {
+	if s[i] == ':' {
 		share := strings.TrimSuffix(dir, ":")
 		sh := p.e.table().Share(share)
 		if sh == nil {
