@@ -62,7 +62,7 @@ var walls = []struct {
 
 // few are third parties with few importers, of their own packages only.
 var few = map[string][]string{
-	"github.com/cockroachdb/pebble/v2":  {"vosio", "origin/journal", "conflict/ledger", "node"},
+	"github.com/cockroachdb/pebble/v2":  {"vosio", "origin/journal", "conflict/ledger", "node", "node/sim"},
 	"github.com/quic-go/quic-go":        {"mesh/quicnet"},
 	"github.com/hashicorp/raft":         {"mesh/raftgroup"},
 	"github.com/hashicorp/memberlist":   {"mesh/member"},

@@ -106,14 +106,14 @@ type commandError struct {
 func (e *commandError) Error() string {
 	var lines []string
 	for l := range strings.Lines(e.said) {
-		if l = strings.TrimSpace(l); l != "" && !strings.HasPrefix(l, `{"progress"`) {
+		if l = strings.TrimSpace(l); l != "" && !strings.Contains(l, `"progress":`) && !strings.HasPrefix(l, "hint: ") {
 			lines = append(lines, strings.TrimPrefix(l, "drmesh: "))
 		}
 	}
 	if len(lines) > 4 {
 		lines = lines[len(lines)-4:]
 	}
-	return fmt.Sprintf("drmesh %s: exit %d: %s", strings.Join(e.args, " "), e.code, strings.Join(lines, "; "))
+	return fmt.Sprintf("drmesh %s: exit %d: %s", strings.Join(e.args[:min(2, len(e.args))], " "), e.code, strings.Join(lines, "; "))
 }
 
 // run runs one of our commands and gives its standard output.

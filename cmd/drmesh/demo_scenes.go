@@ -519,7 +519,7 @@ func (d *demo) sceneKill(ctx context.Context) error {
 	if ran == nil {
 		d.tell("  The load was through before the kill.")
 	} else {
-		d.tell("  kill -9 in the middle of %s records. The load says: %v", comma(int64(n)), ran)
+		d.tell("  kill -9 in the middle of %s records. The load ended so:\n    %v", comma(int64(n)), ran)
 	}
 	m := min(100, len(d.data.order))
 	if err := d.rewrite(ctx, d.west(), d.data.order[len(d.data.order)-m:], "rewritten while north was away"); err != nil {

@@ -207,11 +207,14 @@ func (r *vosRun) expand(p string) ([]string, error) {
 	var l []string
 	for _, n := range names {
 		_, name := split(n)
+		if name == "" {
+			continue // a directory
+		}
 		switch _, err := r.door.status(r.ctx, dir+name); {
 		case err == nil:
 			l = append(l, dir+name)
-		case errors.Is(err, call.ObjectNotFound) || errors.Is(err, call.InvalidFileType):
-			// a directory, or gone meanwhile
+		case errors.Is(err, call.ObjectNotFound):
+			// gone meanwhile
 		default:
 			return nil, fileError(r.name+" "+dir+name, err)
 		}
