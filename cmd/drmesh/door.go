@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"path/filepath"
-	"sync"
 
 	"drmesh/admin"
 	"drmesh/admin/client"
@@ -28,13 +26,6 @@ type calls struct {
 
 // calls connects to the module's door for applications.
 func (a *app) calls(ctx context.Context) (*calls, error) {
-	// The first connection waits for the door to open, and says why it stays
-	// shut; it is of no further use.
-	n, err := client.DialSocket(ctx, a.dir, "app.sock")
-	if err != nil {
-		return nil, err
-	}
-	n.Close()
 	c := &calls{a: a}
 	first, err := c.connect(ctx)
 	if err != nil {
@@ -46,7 +37,11 @@ func (a *app) calls(ctx context.Context) (*calls, error) {
 
 // connect makes one more connection, which close closes.
 func (c *calls) connect(ctx context.Context) (*socket.Client, error) {
-	s, err := socket.Dial(ctx, filepath.Join(c.a.dir, "app.sock"), processName)
+	n, err := client.DialSocket(ctx, c.a.dir, "app.sock")
+	if err != nil {
+		return nil, err
+	}
+	s, err := socket.NewClient(ctx, n, processName)
 	if err != nil {
 		return nil, admin.Errorf(admin.Unreachable, "node_unreachable", "look at the node's log", "connect to the node in %s: %v", c.a.dir, err)
 	}
@@ -91,86 +86,112 @@ func (c *calls) records(ctx context.Context, path, index string, fn func([]byte)
 		return err
 	}
 	defer c.Detach(context.WithoutCancel(ctx), port)
+	// Several reads are under way; the node carries them out in their order.
+	type read struct {
+		rep call.Reply
+		ch  chan error
+	}
+	var under []*read
+	drain := func() {
+		for _, r := range under {
+			<-r.ch
+		}
+	}
+	conn := c.conns[0]
 	for {
-		rec, err := c.SeqRead(ctx, port)
-		if errors.Is(err, call.EndOfFile) {
-			return nil
+		for len(under) < readAhead {
+			r := &read{ch: make(chan error, 1)}
+			if err := conn.Go(ctx, &call.Request{Call: "s$seq_read", Port: port}, &r.rep, func(err error) { r.ch <- err }); err != nil {
+				drain()
+				return err
+			}
+			under = append(under, r)
+		}
+		r := under[0]
+		under = under[1:]
+		err := <-r.ch
+		if err == nil {
+			err = r.rep.Err()
+		}
+		if err == nil {
+			err = fn(r.rep.Data)
 		}
 		if err != nil {
-			return err
-		}
-		if err := fn(rec); err != nil {
+			drain()
+			if errors.Is(err, call.EndOfFile) {
+				return nil
+			}
 			return err
 		}
 	}
 }
 
-// writer adds records to a file, many at once.
+// readAhead is how many reads of a dump are under way.
+const readAhead = 64
+
+// writer adds records to a file, with many calls under way.
 type writer struct {
-	jobs chan job
-	wg   sync.WaitGroup
+	room chan struct{} // tokens of calls under way
 	ways []way
+	next int
 }
 
 // way is a port of one connection.
 type way struct {
-	call.Client
+	conn *socket.Client
 	port int
 }
 
-// job is one record to add; done is told once how it went.
-type job struct {
-	rec  []byte
-	done func(error)
-}
-
 // writer opens a file for adding records over conns connections, with ahead
-// calls under way on each. With one connection and one call the records stand
-// in the order of write.
+// calls under way in all. With one connection the records stand in the order
+// of write.
 func (c *calls) writer(ctx context.Context, path string, o call.OpenOptions, conns, ahead int) (*writer, error) {
-	w := &writer{jobs: make(chan job)}
+	w := &writer{room: make(chan struct{}, ahead)}
 	for range conns {
 		s, err := c.connect(ctx)
 		if err != nil {
 			return nil, err
 		}
-		x := way{Client: call.Client{Caller: s}}
-		if x.port, err = x.OpenPath(ctx, path, o); err != nil {
+		port, err := call.Client{Caller: s}.OpenPath(ctx, path, o)
+		if err != nil {
 			return nil, err
 		}
-		w.ways = append(w.ways, x)
-	}
-	for _, x := range w.ways {
-		for range ahead {
-			w.wg.Add(1)
-			go func() {
-				defer w.wg.Done()
-				for j := range w.jobs {
-					j.done(x.SeqWrite(ctx, x.port, j.rec))
-				}
-			}()
-		}
+		w.ways = append(w.ways, way{s, port})
 	}
 	return w, nil
 }
 
-// write hands over one record, which is copied; it waits while all calls are
-// under way.
+// write sends one record; done is told once how it went, and must not block.
+// It waits while as many calls as may be are under way.
 func (w *writer) write(ctx context.Context, rec []byte, done func(error)) error {
 	select {
-	case w.jobs <- job{append([]byte(nil), rec...), done}:
-		return nil
+	case w.room <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	x := w.ways[w.next%len(w.ways)]
+	w.next++
+	rep := new(call.Reply)
+	err := x.conn.Go(ctx, &call.Request{Call: "s$seq_write", Port: x.port, Data: rec}, rep, func(err error) {
+		if err == nil {
+			err = rep.Err()
+		}
+		done(err)
+		<-w.room
+	})
+	if err != nil {
+		<-w.room
+	}
+	return err
 }
 
 // close waits for the calls that are under way, and lets the file go. What was
-// answered is durable, whatever becomes of the connection now.
+// answered is durable, whatever becomes of the connections now.
 func (w *writer) close(ctx context.Context) {
-	close(w.jobs)
-	w.wg.Wait()
+	for range cap(w.room) {
+		w.room <- struct{}{}
+	}
 	for _, x := range w.ways {
-		x.Detach(ctx, x.port)
+		call.Client{Caller: x.conn}.Detach(ctx, x.port)
 	}
 }

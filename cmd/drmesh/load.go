@@ -364,11 +364,11 @@ func (l *loader) write(ctx context.Context, door *calls, have *fingerprints) err
 	o := call.OpenOptions{Org: l.shape().Org, Size: l.shape().Size, IO: call.Append, Lock: call.ImplicitLocking, Access: call.Sequential}
 	// Records without an order of their own stand in the order in which they
 	// were written: those calls go one after the other.
-	conns, ahead := 1, 1
+	conns := 1
 	if len(unique) > 0 {
-		conns, ahead = inFlight/4, 4
+		conns = inFlight / 4
 	}
-	w, err := door.writer(ctx, l.path, o, conns, ahead)
+	w, err := door.writer(ctx, l.path, o, conns, inFlight)
 	if err != nil {
 		return err
 	}
