@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"drmesh/vosio/call"
 )
 
 func (a *app) fileCommand() *cobra.Command {
@@ -105,17 +109,29 @@ func (a *app) fileDigest() *cobra.Command {
 }
 
 func (a *app) fileHistory() *cobra.Command {
-	return &cobra.Command{
+	var delimiter string
+	c := &cobra.Command{
 		Use:   "history PATH KEY|NUMBER",
 		Short: "List the journal's versions of one record",
-		Args:  cobra.ExactArgs(2),
+		Long: `History lists the journal's versions of one record: of a keyed file by the text of its first unique key, as the
+layout kept with the file reads it (several parts with the delimiter between them), of other files by number.`,
+		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
+			ctx := c.Context()
+			sep, err := delimiterOf(delimiter)
+			if err != nil {
+				return err
+			}
+			key, err := a.keyText(ctx, args[0], args[1], sep)
+			if err != nil {
+				return err
+			}
+			cl, err := a.open(ctx)
 			if err != nil {
 				return err
 			}
 			defer cl.Close()
-			l, err := cl.History(c.Context(), args[0], args[1])
+			l, err := cl.History(ctx, args[0], key)
 			if err != nil {
 				return err
 			}
@@ -127,4 +143,43 @@ func (a *app) fileHistory() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().StringVar(&delimiter, "delimiter", "|", "the `character` between the parts of a key; tab for a tab")
+	return c
+}
+
+// keyText gives the bytes of the key that text stands for in a file, by the
+// layout kept with it. What is no key of a layout stays as it is.
+func (a *app) keyText(ctx context.Context, path, text string, sep byte) (string, error) {
+	door, err := a.calls(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer door.close()
+	st, err := door.status(ctx, path)
+	if err != nil {
+		return "", fileError("look at "+path, err)
+	}
+	if st.Layout == "" || st.Org == call.OrgFixed || st.Org == call.OrgRelative {
+		return text, nil
+	}
+	l, err := parseLayout(path, []byte(st.Layout))
+	if err != nil {
+		return "", err
+	}
+	for i := range l.Indexes {
+		x := &l.Indexes[i]
+		if x.Name != firstUnique(st) {
+			continue
+		}
+		parts := [][]byte{[]byte(text)}
+		if len(x.Parts) > 1 {
+			parts = bytes.Split([]byte(text), []byte{sep})
+		}
+		key, err := l.EncodeKey(nil, x, parts)
+		if err != nil {
+			return "", usage("%s: %q is no key of the index %s: %v", path, text, x.Name, err)
+		}
+		return string(key), nil
+	}
+	return text, nil
 }

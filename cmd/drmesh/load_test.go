@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"drmesh/admin"
 	"drmesh/node"
 )
 
@@ -186,6 +187,30 @@ func TestLoadAndDumpOfAKeyedFile(t *testing.T) {
 		t.Errorf("dump -o json: %v", recs[0])
 	}
 	m.ok("account", "--scan")
+
+	var h []admin.Change
+	key := want[0][:7]
+	if err := json.Unmarshal([]byte(m.ok("file", "history", "main:stock", key, "-o", "json")), &h); err != nil || len(h) < 2 {
+		t.Errorf("history of %s: %d versions, %v", key, len(h), err)
+	}
+	m.fails(2, "no key of the index", "file", "history", "main:stock", "much too long a key")
+}
+
+func TestHistoryByANumberThatIsAKey(t *testing.T) {
+	m := serveModule(t)
+	layout := m.file("n.dd", "fields: n bin(31), m char(2); index: n (n, m); end;")
+	m.load("main:n", "--from", m.file("n.txt", "7|x\n300|y\n"), "--layout", layout)
+	var h []admin.Change
+	if err := json.Unmarshal([]byte(m.ok("file", "history", "main:n", "300|y", "-o", "json")), &h); err != nil || len(h) != 1 || h[0].Kind != "write" || string(h[0].Data[4:]) != "y " {
+		t.Errorf("%+v, %v", h, err)
+	}
+	m.load("main:r", "--from", m.file("r.txt", "a\nb\n"), "--layout", m.file("r.dd", "organization: relative; fields: c char(1); end;"))
+	if err := json.Unmarshal([]byte(m.ok("file", "history", "main:r", "2", "-o", "json")), &h); err != nil || len(h) != 1 || string(h[0].Data) != "b" {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if d := m.ok("file", "dump", "main:r"); d != "a\nb\n" {
+		t.Errorf("dump of a relative file: %q", d)
+	}
 }
 
 func TestLoadKeepsTheOrderOfLines(t *testing.T) {

@@ -56,6 +56,11 @@ func (a *app) statusCommand() *cobra.Command {
 			if answer.Status, err = cl.Status(ctx); err != nil {
 				return err
 			}
+			st := answer.Status
+			st.Alarms, st.Streams, st.Members = list(st.Alarms), list(st.Streams), list(st.Members)
+			for i := range st.Streams {
+				st.Streams[i].Peers = list(st.Streams[i].Peers)
+			}
 			if matrix {
 				return a.matrix(answer.Status)
 			}
