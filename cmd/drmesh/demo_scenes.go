@@ -208,36 +208,14 @@ func (d *demo) sceneAudit(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
-	var mu sync.Mutex
-	called := map[string]time.Time{}          // by line
-	seen := map[string]map[string]time.Time{} // by line, then module
-	writer := map[string]string{}             // by line
-	all := make(chan struct{})
-	want := len(d.mesh.modules) * each * (len(d.mesh.modules) - 1)
-
-	var followers, writers sync.WaitGroup
+	t := &tracker{called: map[string]time.Time{}, seen: map[string]map[string]time.Time{}, changed: make(chan struct{}, 1)}
 	since := time.Now().Add(-time.Second).UTC().Format(time.RFC3339Nano)
-	got := 0
+	var followers sync.WaitGroup
 	for _, x := range d.mesh.modules {
 		followers.Go(func() {
 			err := x.ask(ctx, func(c *client.Client) error {
 				return c.Journal(ctx, admin.JournalRequest{From: since, Follow: true}, func(ch *admin.Change) error {
-					at := time.Now()
-					mu.Lock()
-					defer mu.Unlock()
-					line := string(ch.Data)
-					if _, ok := called[line]; !ok || writer[line] == x.name {
-						return nil
-					}
-					if seen[line] == nil {
-						seen[line] = map[string]time.Time{}
-					}
-					if _, twice := seen[line][x.name]; !twice {
-						seen[line][x.name] = at
-						if got++; got == want {
-							close(all)
-						}
-					}
+					t.saw(x.name, ch)
 					return nil
 				})
 			})
@@ -246,53 +224,26 @@ func (d *demo) sceneAudit(ctx context.Context) error {
 			}
 		})
 	}
-	errs := make(chan error, len(d.mesh.modules))
-	for _, x := range d.mesh.modules {
-		writers.Go(func() {
-			f, err := x.openDemo(ctx, demoAudit, "")
-			if err != nil {
-				errs <- err
-				return
-			}
-			tick := time.NewTicker(every)
-			defer tick.Stop()
-			for i := range each {
-				select {
-				case <-tick.C:
-				case <-ctx.Done():
-					errs <- ctx.Err()
-					return
-				}
-				line := fmt.Sprintf("%s audit line %d", x.name, i+1)
-				mu.Lock()
-				called[line], writer[line] = time.Now(), x.name
-				mu.Unlock()
-				if err := f.append(ctx, []byte(line)); err != nil {
-					errs <- err
-					return
-				}
-			}
-			errs <- f.close(ctx)
-		})
+	// Line 0 of each module is not measured: once it is seen everywhere, the
+	// followers have come to the end of what was there before.
+	err := d.appendLines(ctx, t, 0, 1, every)
+	if err == nil {
+		err = t.wait(ctx, len(d.mesh.modules), 30*time.Second)
 	}
-	writers.Wait()
-	var err error
-	for range d.mesh.modules {
-		err = errors.Join(err, <-errs)
+	first := t.take(d.audit)
+	if err == nil {
+		err = d.appendLines(ctx, t, 1, 1+each, every)
 	}
 	if err == nil {
-		select {
-		case <-all:
-		case <-time.After(10 * time.Second):
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+		err = t.wait(ctx, len(d.mesh.modules), 10*time.Second)
 	}
 	cancel()
 	followers.Wait()
 	if err != nil {
 		return err
 	}
+	called, seen := t.called, t.seen
+	d.result.Writes += int64(first)
 	var lags []time.Duration
 	for line, at := range called {
 		d.audit[line] = true
@@ -546,4 +497,109 @@ func (d *demo) sceneKill(ctx context.Context) error {
 func percentile(times []time.Duration, p int) time.Duration {
 	slices.Sort(times)
 	return times[min(len(times)-1, len(times)*p/100)]
+}
+
+// appendLines has every module append lines of these numbers at once.
+func (d *demo) appendLines(ctx context.Context, t *tracker, from, to int, every time.Duration) error {
+	errs := make(chan error, len(d.mesh.modules))
+	for _, x := range d.mesh.modules {
+		go func() {
+			f, err := x.openDemo(ctx, demoAudit, "")
+			if err != nil {
+				errs <- err
+				return
+			}
+			tick := time.NewTicker(every)
+			defer tick.Stop()
+			for i := from; i < to && err == nil; i++ {
+				select {
+				case <-tick.C:
+					line := fmt.Sprintf("%s audit line %d", x.name, i)
+					t.calls(line)
+					err = f.append(ctx, []byte(line))
+				case <-ctx.Done():
+					err = ctx.Err()
+				}
+			}
+			errs <- errors.Join(err, f.close(context.WithoutCancel(ctx)))
+		}()
+	}
+	var err error
+	for range d.mesh.modules {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// tracker notes when lines were written and when they were in the journals of
+// the modules: all clocks are this machine's.
+type tracker struct {
+	mu      sync.Mutex                      // protects what follows; never held across I/O
+	called  map[string]time.Time            // by line
+	seen    map[string]map[string]time.Time // by line, then module
+	changed chan struct{}                   // capacity 1: look again
+}
+
+func (t *tracker) calls(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.called[line] = time.Now()
+}
+
+// saw notes a change that came to a module from another.
+func (t *tracker) saw(module string, ch *admin.Change) {
+	at := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	line := string(ch.Data)
+	if _, ok := t.called[line]; !ok || ch.Module == module {
+		return
+	}
+	if t.seen[line] == nil {
+		t.seen[line] = map[string]time.Time{}
+	}
+	if _, twice := t.seen[line][module]; !twice {
+		t.seen[line][module] = at
+	}
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits until every line is at all other modules, but no longer than
+// limit; what is missing then is for the caller to see.
+func (t *tracker) wait(ctx context.Context, modules int, limit time.Duration) error {
+	over := time.After(limit)
+	for {
+		t.mu.Lock()
+		all := true
+		for line := range t.called {
+			all = all && len(t.seen[line]) == modules-1
+		}
+		t.mu.Unlock()
+		if all {
+			return nil
+		}
+		select {
+		case <-t.changed:
+		case <-over:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// take forgets the lines so far, after noting them, and gives their number.
+func (t *tracker) take(lines map[string]bool) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(t.called)
+	for l := range t.called {
+		lines[l] = true
+	}
+	clear(t.called)
+	clear(t.seen)
+	return n
 }
