@@ -26,7 +26,7 @@ func (a *app) journal(use, short string, follow bool) *cobra.Command {
 				return err
 			}
 			defer cl.Close()
-			s := &stream{a: a, head: []any{"AT", "DOT", "KIND", "SHARE", "FILE", "ADDRESS", "PROCESS", "DATA"}}
+			s := &stream{a: a, head: []any{"AT", "DOT", "KIND", "SHARE", "FILE", "ADDRESS", "PROCESS", "DATA"}, widths: []int{24, 20, 8, 8, 16, 16, 8}}
 			enough := errors.New("enough")
 			err = cl.Journal(c.Context(), r, func(x *admin.Change) error {
 				if err := s.put(x, x.At, x.Dot, x.Kind, x.Share, x.File, x.Address, x.Process, x.Data); err != nil {

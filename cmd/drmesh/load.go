@@ -411,6 +411,7 @@ func (l *loader) write(ctx context.Context, door *calls, have *fingerprints) err
 		if err := w.write(ctx, rec, func(err error) { done(n, err) }); err != nil {
 			return err
 		}
+		p.free = l.skipped
 		p.at(l.written.Load() + l.skipped)
 		return nil
 	})

@@ -161,9 +161,10 @@ func list[T any](l []T) []T {
 
 // stream writes a run of values that may not end, each as soon as it is there.
 type stream struct {
-	a    *app
-	head []any
-	n    int
+	a      *app
+	head   []any
+	widths []int // least widths of a table's columns: rows come one by one
+	n      int
 }
 
 // put writes one value; cells is its row in a table.
@@ -203,6 +204,9 @@ func (s *stream) line(cells []any) error {
 	texts := make([]string, len(cells))
 	for i, c := range cells {
 		texts[i] = cell(c)
+		if i < len(s.widths) {
+			texts[i] = fmt.Sprintf("%-*s", s.widths[i], texts[i])
+		}
 	}
 	_, err := fmt.Fprintln(s.a.out, strings.Join(texts, "  "))
 	return err

@@ -14,6 +14,7 @@ type progress struct {
 	tty   bool
 	what  string
 	total int64 // 0: not known
+	free  int64 // done units that took no time: they are not in the rate
 	begun time.Time
 	next  time.Time
 	every time.Duration
@@ -57,7 +58,7 @@ func (p *progress) tell(done int64, now time.Time, end string) {
 	spent := now.Sub(p.begun).Seconds()
 	rate := 0.0
 	if spent > 0 {
-		rate = float64(done) / spent
+		rate = float64(done-p.free) / spent
 	}
 	percent, left := -1.0, -1.0
 	if p.total > 0 {

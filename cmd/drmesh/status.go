@@ -99,7 +99,7 @@ func showStatus(t *table, s *admin.Status) {
 			from = "own"
 		}
 		if x.Ended {
-			from += " (ended)"
+			from = strings.TrimSpace(from + " (ended)")
 		}
 		t.row(x.Stream, x.Written, x.Durable, x.Lag, x.LagS, from, x.HeadAge)
 	}
