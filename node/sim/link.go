@@ -154,7 +154,7 @@ func (l *links) frame(peer int, frame []byte) error {
 		}
 		at := l.puller.At(p.Stream)
 		if at.Seq < p.Seq {
-			return fmt.Errorf("%s needs %v after %d, m%d has let go of it up to %d", l.m.name, p.Stream, at.Seq, from, p.Seq)
+			return l.step(link.Failed{Peer: from, Stream: p.Stream}) // somebody else has it
 		}
 		// The question was older than what has come since.
 		if l.puller.Source(p.Stream) == from {
@@ -339,7 +339,7 @@ func (l *links) tick() error {
 
 // settled tells which tombstones may go: by the newest heads of which all
 // before them was applied here.
-func (l *links) settled(members int) func(origin.Dot) bool {
+func (l *links) settled() func(origin.Dot) bool {
 	for s, h := range l.heads {
 		if h.Position.Seq <= l.m.j.Tail(s).Seq {
 			l.said[s] = h
@@ -353,11 +353,9 @@ func (l *links) settled(members int) func(origin.Dot) bool {
 		}
 		said = append(said, x)
 	}
-	streams := make([]origin.Stream, members)
-	for i := range streams {
-		streams[i] = origin.Stream{Group: theGroup, Module: origin.Module(i + 1), Incarnation: 1}
-	}
 	return func(d origin.Dot) bool {
-		return conflict.Settled(d, said, func(control uint64) ([]origin.Stream, bool) { return streams, control == 1 })
+		return conflict.Settled(d, said, func(control uint64) ([]origin.Stream, bool) {
+			return l.m.mesh.members[control], control <= l.m.control
+		})
 	}
 }

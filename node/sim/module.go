@@ -25,16 +25,19 @@ import (
 // module is one machine: production cores on a disk in memory. It is driven by
 // the world's one goroutine.
 type module struct {
-	w    *world
-	n    int // index; its origin number is n+1
-	name string
-	key  ed25519.PrivateKey
-	skew time.Duration // of its wall clock
-	fs   *vfs.MemFS
-	lazy bool // batches wait for the next flush
-	gone bool // for the time being nobody counts on it
+	w      *world
+	n      int // index; its origin number is n+1
+	name   string
+	key    ed25519.PrivateKey
+	skew   time.Duration // of its wall clock
+	fs     *vfs.MemFS
+	lazy   bool // batches wait for the next flush
+	gone   bool // for the time being nobody counts on it
+	joined bool // it began with a snapshot
 	// local are the files that have an index of this module alone.
 	local map[string]bool
+	// control is the index of the control state that it knows.
+	control uint64
 
 	// Of one life, from start to crash.
 	up    bool
@@ -76,7 +79,7 @@ func keyOf(n int) ed25519.PrivateKey {
 }
 
 func newModule(w *world, n int) *module {
-	return &module{w: w, n: n, name: fmt.Sprintf("%%site%d#m%d", n+1, n+1), key: keyOf(n), fs: vfs.NewCrashableMem(), rules: newRules(n), local: map[string]bool{}}
+	return &module{w: w, n: n, name: fmt.Sprintf("%%site%d#m%d", n+1, n+1), key: keyOf(n), fs: vfs.NewCrashableMem(), rules: newRules(n), local: map[string]bool{}, control: 1}
 }
 
 type quiet struct{}
@@ -257,7 +260,7 @@ func (m *module) head() (h origin.Head, ok bool, err error) {
 		}
 		m.ceiling = c
 	}
-	h = origin.Head{Stream: s, Position: v.At(s), Floor: floor, Control: 1}
+	h = origin.Head{Stream: s, Position: v.At(s), Floor: floor, Control: m.control}
 	for _, e := range v.Sorted() {
 		if e.Stream.Group == s.Group && e.Stream != s {
 			h.Context = append(h.Context, e)

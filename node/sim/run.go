@@ -18,6 +18,7 @@ import (
 	"drmesh/origin"
 	"drmesh/origin/journal"
 	"drmesh/vosio/call"
+	"drmesh/vosio/record"
 )
 
 // Options say what a run is. The same options give the same run.
@@ -87,14 +88,18 @@ type mesh struct {
 	oracle *oracle
 	report *Report
 	err    error // the first
+
+	control uint64                     // index of the control state
+	members map[uint64][]origin.Stream // who writes the group, by control index
 }
 
 func newMesh(w *world, modules int) *mesh {
-	e := &mesh{w: w, net: newNetwork(w), oracle: newOracle()}
+	e := &mesh{w: w, net: newNetwork(w), oracle: newOracle(), control: 1, members: map[uint64][]origin.Stream{}}
 	for n := range modules {
 		m := newModule(w, n)
 		m.mesh = e
 		e.ms = append(e.ms, m)
+		e.members[1] = append(e.members[1], m.stream())
 	}
 	e.net.deliver = func(from, to int, frame []byte) {
 		m := e.ms[to]
@@ -172,7 +177,7 @@ func (e *mesh) start(m *module) {
 		n++
 		e.must(m.links.tick())
 		if n%8 == 0 && !m.lazy { // dropping flushes, too
-			_, err := m.eng.DropTombstones(context.Background(), m.links.settled(len(e.ms)), 100)
+			_, err := m.eng.DropTombstones(context.Background(), m.links.settled(), 100)
 			e.must(err)
 		}
 		e.settle(m)
@@ -326,12 +331,37 @@ func (e *mesh) survivors(lost *module) error {
 			}
 		}
 	}
+	if !e.servable(lost, best) {
+		// Only a joiner has some of it, as state and not as entries: this takes
+		// a snapshot.
+		lost.gone = false
+		return nil
+	}
 	err := e.catchUp(60_000, best)
 	lost.gone = false
 	if err != nil {
 		return fmt.Errorf("without %s: %w", lost.name, err)
 	}
 	return e.err
+}
+
+// servable tells whether every survivor can get from another's journal what it
+// lacks.
+func (e *mesh) servable(lost *module, best origin.Vector) bool {
+	for s, p := range best {
+		for _, m := range e.ms {
+			at := m.j.Durable()[s].Seq
+			if m == lost || at >= p.Seq {
+				continue
+			}
+			if !slices.ContainsFunc(e.ms, func(x *module) bool {
+				return x != lost && x.j.Durable()[s].Seq >= p.Seq && x.j.Pruned(s) <= at
+			}) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // finish heals everything, waits until all have it all, and checks.
@@ -359,6 +389,9 @@ func (e *mesh) finish(r *rand.Rand) error {
 	// Heads go round, and what has settled goes.
 	e.w.until(e.w.now + 2_000)
 	if err := e.checkAll(); err != nil {
+		return err
+	}
+	if err := e.settled(); err != nil {
 		return err
 	}
 	if err := ledger.Ls(e.ms[0].db, ledger.Filter{States: []conflict.State{conflict.Open}}, func(*ledger.Entry) bool {
@@ -496,6 +529,29 @@ func (e *mesh) prune(m *module) {
 	}
 }
 
+// settled checks that tombstones which nothing concurrent can meet any more are
+// gone, after all heads went round.
+func (e *mesh) settled() error {
+	e.oracle.checks["settled tombstones go"]++
+	for _, m := range e.ms {
+		regs, err := registers(m.db)
+		if err != nil {
+			return err
+		}
+		for r, set := range regs {
+			if len(set) > 1 || !set[0].Tombstone {
+				continue
+			}
+			if m.joined {
+				e.oracle.checks["GAP: tombstones that a snapshot brought stay"]++
+				continue
+			}
+			return fmt.Errorf("%s: the tombstone %v of %v %s stays", m.name, set[0].Dot, r.File, record.String([]byte(r.Address)))
+		}
+	}
+	return nil
+}
+
 // files are what programs of a random run use, and how.
 var files = []struct{ name, kind string }{
 	{"accounts", keyed}, {"parts", keyed}, {"balances", transacted}, {"slots", relative}, {"audit", plain},
@@ -621,6 +677,29 @@ func (e *mesh) fault(r *rand.Rand) {
 			return
 		}
 		m.local[f.name] = true
+	case pick < 82:
+		did = "join"
+		if !m.up || len(e.ms) >= 5 {
+			return
+		}
+		slow := map[int]bool{}
+		for _, x := range e.ms {
+			if x != m && r.IntN(3) == 0 {
+				slow[x.n] = true
+			}
+		}
+		e.w.tracef("m%d joins", len(e.ms)+1)
+		j, err := e.join(m, func(x *module) bool { return !slow[x.n] })
+		if err != nil {
+			e.must(err)
+			return
+		}
+		j.skew = time.Duration(r.IntN(4000)-2000) * time.Millisecond
+		e.w.after(r.Uint64N(2000), func() {
+			for _, x := range e.ms {
+				x.control = e.control
+			}
+		})
 	case pick < 85:
 		did = "clock jump"
 		m.skew = time.Duration(r.IntN(4000)-2000) * time.Millisecond

@@ -26,10 +26,13 @@ import (
 //	m1 read FILE KEY           the record that begins with KEY, through the port
 //	m1 rewrite FILE DATA       of the record read
 //	m1 delete FILE             of the record read
+//	m1 inserts FILE FROM TO    records of keys FROM..TO; puts and deletes alike
 //	m1 put FILE KEY DATA       a rewrite by key of a record that was not read
 //	m1 truncate, rename, delete_file, local, mend   of files
 //	m1 holds flushes | m1 flushes | m1 interval MS
 //	m1 power [KEEP] | m1 starts | m1 clock MS
+//	deaf m1 | hears m1         of changes of control
+//	join m2                    the next module, from the state of m2
 //	cut m1 m2 | heal m1 m2 | heal
 //	run MS                     time passes
 //	show FILE | names | conflicts | tombstones | parked | withheld | account
@@ -40,6 +43,8 @@ type stage struct {
 	t *testing.T
 	w *world
 	e *mesh
+	// deaf modules do not hear of changes of control.
+	deaf map[int]bool
 }
 
 func TestScenarios(t *testing.T) {
@@ -49,7 +54,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, f := range list {
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
-			s := &stage{t: t, w: newWorld(1)}
+			s := &stage{t: t, w: newWorld(1), deaf: map[int]bool{}}
 			defer func() {
 				if s.e != nil {
 					s.e.close()
@@ -110,6 +115,20 @@ func (s *stage) line(w []string) string {
 			s.e.net.join(s.module(w[1]).n, s.module(w[2]).n)
 		}
 		return ""
+	case "deaf":
+		s.deaf[s.module(w[1]).n] = true
+		return ""
+	case "hears":
+		m := s.module(w[1])
+		delete(s.deaf, m.n)
+		m.control = s.e.control
+		return ""
+	case "join":
+		j, err := s.e.join(s.module(w[1]), func(m *module) bool { return !s.deaf[m.n] })
+		if err != nil {
+			return err.Error()
+		}
+		return j.name
 	case "run":
 		s.w.until(s.w.now + uint64(s.number(w[1])))
 		return ""
@@ -192,6 +211,29 @@ func (s *stage) act(m *module, w []string) string {
 		return do(func(p *program) error { return p.rewrite(file, nil) })
 	case "put":
 		return do(func(p *program) error { return p.put(file, string(data), []byte(w[3])) })
+	case "inserts", "puts", "deletes":
+		from, to := s.number(w[2]), s.number(w[3])
+		return do(func(p *program) error {
+			for k := from; k <= to; k++ {
+				key := fmt.Sprintf("%04d", k)
+				var err error
+				switch w[0] {
+				case "inserts":
+					err = p.insert(file, []byte(key+"s"+key[1:]+"0-"+m.name))
+				case "puts":
+					err = p.put(file, key, []byte(key+"s"+key[1:]+"1-"+m.name))
+				case "deletes":
+					if _, err = p.find(file, key); err == nil {
+						err = p.rewrite(file, nil)
+					}
+				}
+				if err != nil && call.CodeOf(err) != call.RecordNotFound && call.CodeOf(err) != call.EndOfFile {
+					return err
+				}
+				s.w.until(s.w.now + 1)
+			}
+			return nil
+		})
 	case "truncate":
 		return do(func(p *program) error { return p.truncate(file) })
 	case "rename":

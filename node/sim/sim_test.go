@@ -46,7 +46,7 @@ func TestSeed(t *testing.T) {
 	if n > 10 {
 		// A budget of runs that meets no fault of a kind, or checks nothing,
 		// proves less than it says.
-		for _, k := range []string{"crash", "link cut", "network trouble", "late flushes", "clock jump", "frames doubled", "frames held up"} {
+		for _, k := range []string{"crash", "link cut", "network trouble", "late flushes", "clock jump", "join", "frames doubled", "frames held up"} {
 			if total.Faults[k] == 0 {
 				t.Errorf("no run had the fault %q", k)
 			}

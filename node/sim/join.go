@@ -1,0 +1,82 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"drmesh/origin"
+	"drmesh/origin/journal"
+	"drmesh/vosio"
+)
+
+// join admits a new module and gives it a donor's state: control moves on for
+// all that hear it, then the donor takes its snapshot, and the joiner installs
+// it and follows the journals from there.
+func (e *mesh) join(donor *module, hear func(m *module) bool) (*module, error) {
+	e.control++
+	m := newModule(e.w, len(e.ms))
+	m.mesh, m.joined = e, true
+	e.ms = append(e.ms, m)
+	e.members[e.control] = append(append([]origin.Stream{}, e.members[e.control-1]...), m.stream())
+	for _, x := range e.ms {
+		if hear(x) {
+			x.control = e.control
+		}
+	}
+	if err := m.start(); err != nil {
+		return nil, err
+	}
+	e.flush(donor) // nothing leaves that is not flushed
+	if err := m.install(donor); err != nil {
+		return nil, fmt.Errorf("%s joins: %w", m.name, err)
+	}
+	// What was taken over is known to gate and links from a start on.
+	if err := m.stop(); err != nil {
+		return nil, err
+	}
+	e.start(m)
+	return m, e.err
+}
+
+// install takes over a donor's shares.
+func (m *module) install(donor *module) error {
+	snap := donor.db.NewSnapshot()
+	defer snap.Close()
+	saved, err := journal.SavedIn(snap, theGroup)
+	if err != nil {
+		return err
+	}
+	in, err := m.eng.BeginInstall([]string{theShare})
+	if err != nil {
+		return err
+	}
+	if err := vosio.Export(snap, []string{theShare}, in.Put); err != nil {
+		return err
+	}
+	b := m.db.NewBatch()
+	defer b.Close()
+	if err := scan(snap, "c", func(k, v []byte) error { return b.Set(k, v, nil) }); err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	var pos []origin.StreamPosition
+	err = in.Finish(func(b *pebble.Batch) error {
+		for _, s := range saved {
+			if err := m.j.Adopt(b, s.Stream, s.Position, s.Stamp, s.Context); err != nil {
+				return err
+			}
+			m.clock.Observe(s.Stamp)
+			pos = append(pos, origin.StreamPosition{Stream: s.Stream, Position: s.Position})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m.j.MarkDurable(pos)
+	return errors.Join(m.eng.Resume(), m.eng.Flush())
+}
