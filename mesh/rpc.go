@@ -3,69 +3,80 @@ package mesh
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net"
 	"time"
 
 	"drmesh/mesh/quicnet"
 	"drmesh/origin"
-	"drmesh/origin/entry"
 )
 
-// headStream reads which stream a head is of.
-func headStream(b []byte) (origin.Stream, bool) {
-	h, err := entry.DecodeHead(b)
-	return h.Stream, err == nil
-}
-
-// RPCHandler answers one question of another module.
+// RPCHandler answers one question of another module. It must end soon after
+// ctx does.
 type RPCHandler func(ctx context.Context, from origin.Module, req []byte) ([]byte, error)
 
-// MaxRPC bounds a question, and an answer.
-const MaxRPC = 8 << 20
+const (
+	// MaxRPC bounds a question, and an answer.
+	MaxRPC = 8 << 20
+	// maxQuestions bounds how many of one module's are answered at a time.
+	maxQuestions = 64
+	// An answer takes at most so long; the asker waits a little longer.
+	maxAnswer = 30 * time.Second
+)
 
 // An RPC stream carries one message each way: length(4), then for the
-// question name length(1), name, body; for the answer status(1), body.
+// question name length(1), name, body; for the answer status(1), body. Status
+// 0 is an answer, 1 an error, whose text follows.
 
-// HandleRPC sets who answers a question. Set handlers before Run.
+// HandleRPC sets who answers a question.
 func (m *Mesh) HandleRPC(name string, fn RPCHandler) {
 	m.mu.Lock()
 	m.rpcs[name] = fn
 	m.mu.Unlock()
 }
 
-// Call asks another module, and waits for its answer until ctx ends.
+// Call asks another module, and waits for its answer until ctx ends, 40 s at
+// most. What the other said went wrong is a RemoteError.
 func (m *Mesh) Call(ctx context.Context, peer origin.Module, name string, req []byte) ([]byte, error) {
-	conn, err := m.cfg.Network.Open(ctx, peer, quicnet.RPC)
+	r, err := m.call(ctx, peer, name, req)
 	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	b := append(make([]byte, 4, 5+len(name)+len(req)), byte(len(name)))
-	b = append(append(b, name...), req...)
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	if _, err := conn.Write(b); err != nil {
 		return nil, fmt.Errorf("ask module %d for %s: %w", peer, name, err)
-	}
-	r, err := readMessage(conn)
-	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return nil, fmt.Errorf("ask module %d for %s: %w", peer, name, err)
-	}
-	if len(r) < 1 {
-		return nil, fmt.Errorf("ask module %d for %s: empty answer", peer, name)
 	}
 	if r[0] != 0 {
 		return nil, &RemoteError{Peer: peer, Name: name, Text: string(r[1:])}
 	}
 	return r[1:], nil
+}
+
+func (m *Mesh) call(ctx context.Context, peer origin.Module, name string, req []byte) ([]byte, error) {
+	if len(name) > 255 || 1+len(name)+len(req) > MaxRPC {
+		return nil, fmt.Errorf("question of %d bytes, %d are allowed", len(req), MaxRPC-1-len(name))
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxAnswer+10*time.Second)
+	defer cancel()
+	conn, err := m.cfg.Network.Open(ctx, peer, quicnet.RPC)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	b := append(make([]byte, 4, 5+len(name)+len(req)), byte(len(name)))
+	b = append(append(b, name...), req...)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	var r []byte
+	if _, err = conn.Write(b); err == nil {
+		r, err = readMessage(conn)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
+	case len(r) < 1:
+		return nil, fmt.Errorf("empty answer")
+	}
+	return r, nil
 }
 
 // RemoteError is what the asked module said went wrong there.
@@ -95,124 +106,45 @@ func readMessage(r io.Reader) ([]byte, error) {
 
 func (m *Mesh) serveRPC(ctx context.Context, peer origin.Module, conn net.Conn) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	q, err := readMessage(conn)
-	if err != nil || len(q) < 1 || len(q) < 1+int(q[0]) {
-		return
-	}
-	name, req := string(q[1:1+q[0]]), q[1+q[0]:]
-	m.mu.Lock()
-	fn := m.rpcs[name]
-	m.mu.Unlock()
-	b := make([]byte, 5)
-	ctx, cancel := context.WithTimeout(ctx, 25*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, maxAnswer-5*time.Second)
 	defer cancel()
-	switch {
-	case fn == nil:
-		b[4] = 1
-		b = append(b, "this module does not answer that"...)
-	default:
-		r, err := fn(ctx, peer, req)
-		if err != nil {
-			b[4] = 1
-			b = append(b, err.Error()...)
-		} else {
-			b = append(b, r...)
+	conn.SetDeadline(time.Now().Add(maxAnswer))
+	m.mu.Lock()
+	m.questions[peer]++
+	busy := m.questions[peer] > maxQuestions
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		if m.questions[peer]--; m.questions[peer] == 0 {
+			delete(m.questions, peer)
 		}
+		m.mu.Unlock()
+	}()
+	var r []byte
+	err := fmt.Errorf("%d questions of yours are being answered already", maxQuestions)
+	if !busy {
+		var q []byte
+		if q, err = readMessage(conn); err != nil || len(q) < 1 || len(q) < 1+int(q[0]) {
+			return
+		}
+		name := string(q[1 : 1+q[0]])
+		m.mu.Lock()
+		fn := m.rpcs[name]
+		m.mu.Unlock()
+		if fn == nil {
+			err = fmt.Errorf("this module does not answer that")
+		} else if r, err = fn(ctx, peer, q[1+len(name):]); err == nil && len(r) >= MaxRPC {
+			err = fmt.Errorf("the answer has %d bytes, %d are allowed", len(r), MaxRPC-1)
+		}
+	}
+	b := make([]byte, 5, 5+len(r))
+	if err != nil {
+		b[4] = 1
+		text := err.Error()
+		b = append(b, text[:min(len(text), 4096)]...)
+	} else {
+		b = append(b, r...)
 	}
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	conn.Write(b)
-}
-
-// SnapshotServer gives what a joining module asks for, chunk by chunk. emit
-// must not keep the chunk; its error ends the snapshot.
-type SnapshotServer func(ctx context.Context, from origin.Module, req []byte, emit func(chunk []byte) error) error
-
-// maxChunk bounds one chunk of a snapshot.
-const maxChunk = 64 << 20
-
-// HandleSnapshot sets who serves snapshots. Set it before Run.
-func (m *Mesh) HandleSnapshot(fn SnapshotServer) {
-	m.mu.Lock()
-	m.snapshot = fn
-	m.mu.Unlock()
-}
-
-// A snapshot stream carries the request as one message, then chunks as
-// length(4), CRC-32C(4), bytes. A chunk of length 0 ends it; without it the
-// snapshot is not whole.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// ErrIncomplete says that a snapshot broke off.
-var ErrIncomplete = errors.New("snapshot broke off before its end")
-
-// FetchSnapshot asks a module for a snapshot and takes its chunks in order;
-// take may keep the chunk.
-func (m *Mesh) FetchSnapshot(ctx context.Context, peer origin.Module, req []byte, take func(chunk []byte) error) error {
-	conn, err := m.cfg.Network.Open(ctx, peer, quicnet.Snapshot)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(req)))
-	if _, err := conn.Write(append(b, req...)); err != nil {
-		return err
-	}
-	for {
-		var head [8]byte
-		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
-		if _, err := io.ReadFull(conn, head[:]); err != nil {
-			return fmt.Errorf("snapshot from module %d: %w: %w", peer, ErrIncomplete, err)
-		}
-		n := binary.BigEndian.Uint32(head[:])
-		if n == 0 {
-			return nil
-		}
-		if n > maxChunk {
-			return fmt.Errorf("snapshot from module %d: chunk of %d bytes", peer, n)
-		}
-		chunk, err := io.ReadAll(io.LimitReader(conn, int64(n)))
-		if err != nil || uint32(len(chunk)) != n {
-			return fmt.Errorf("snapshot from module %d: %w: %v", peer, ErrIncomplete, err)
-		}
-		if crc32.Checksum(chunk, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
-			return fmt.Errorf("snapshot from module %d: damaged chunk", peer)
-		}
-		if err := take(chunk); err != nil {
-			return err
-		}
-	}
-}
-
-func (m *Mesh) serveSnapshot(ctx context.Context, peer origin.Module, conn net.Conn) {
-	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	req, err := readMessage(conn)
-	m.mu.Lock()
-	fn := m.snapshot
-	m.mu.Unlock()
-	if err != nil || fn == nil {
-		return
-	}
-	var b []byte
-	send := func(chunk []byte) error {
-		b = binary.BigEndian.AppendUint32(b[:0], uint32(len(chunk)))
-		b = binary.BigEndian.AppendUint32(b, crc32.Checksum(chunk, castagnoli))
-		b = append(b, chunk...)
-		conn.SetWriteDeadline(time.Now().Add(30 * time.Second))
-		_, err := conn.Write(b)
-		return err
-	}
-	if err := fn(ctx, peer, req, func(chunk []byte) error {
-		if len(chunk) == 0 {
-			return nil
-		}
-		return send(chunk)
-	}); err != nil {
-		m.cfg.Logger.Warn("a snapshot broke off", "to", peer, "err", err)
-		return
-	}
-	send(nil)
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -12,28 +13,45 @@ import (
 
 	"drmesh/mesh/wire"
 	"drmesh/origin"
+	"drmesh/origin/entry"
 )
 
 // served is our side as the source of one neighbour's session.
 type served struct {
 	m    *Mesh
 	peer origin.Module
-	conn net.Conn
+	link *linkState
+	conn *paced
 
-	mu    sync.Mutex // protects subs; never held across I/O
-	subs  map[origin.Stream]*cursor
-	wake  chan struct{} // capacity 1: subscriptions or credit changed
-	close sync.Once
+	mu   sync.Mutex // protects subs and its cursors; never held across I/O
+	subs map[origin.Stream]*cursor
+	wake chan struct{} // capacity 1: subscriptions or credit changed
+
+	// Owned by the writer.
+	enc   wire.Encoder
+	out   []byte                   // frames to write
+	batch wire.Batch               // being filled
+	told  map[origin.Stream]uint64 // announced
+	heads map[origin.Stream][]byte // sent
 }
 
 // cursor is where a subscription stands in our journal.
 type cursor struct {
 	at     origin.Seq
 	credit int64
-	dead   bool // cannot be served; the receiver knows
+	forked bool        // the receiver stands in another history: ours has
+	hash   origin.Hash // this at at
+	dead   bool        // cannot be served; the receiver was told
 }
 
-func (v *served) end() { v.close.Do(func() { v.conn.Close() }) }
+const (
+	maxRun    = 256 << 10 // what a source asks of its journal at a time
+	maxOut    = 1 << 20   // what it gathers before it writes
+	maxPart   = 512 << 10
+	maxCredit = 64 << 20 // what a receiver may let us send ahead
+)
+
+func (v *served) end() { reset(v.conn.Conn) }
 
 func (v *served) poke() {
 	select {
@@ -42,25 +60,33 @@ func (v *served) poke() {
 	}
 }
 
-// serve answers a neighbour that pulls from us. ctx is the connection's, run
-// that of Run.
-func (m *Mesh) serve(ctx, run context.Context, peer origin.Module, conn net.Conn) {
-	v := &served{m: m, peer: peer, conn: conn, subs: map[origin.Stream]*cursor{}, wake: make(chan struct{}, 1)}
-	defer v.end()
-	stop := context.AfterFunc(run, v.end)
-	defer stop()
+// serve answers a neighbour that pulls from us.
+func (m *Mesh) serve(ctx context.Context, peer origin.Module, stream net.Conn) {
+	defer reset(stream)
+	defer context.AfterFunc(ctx, func() { reset(stream) })()
+	if !slices.Contains(m.cfg.Peers(), peer) {
+		return
+	}
 	m.mu.Lock()
 	l := m.link(peer)
-	paused := l.paused
-	if !paused {
-		if old := m.serving[peer]; old != nil {
-			defer old.end()
+	v := &served{m: m, peer: peer, link: l, conn: &paced{Conn: stream, idle: greeting, stuck: stuck}, subs: map[origin.Stream]*cursor{},
+		wake: make(chan struct{}, 1), told: map[origin.Stream]uint64{}, heads: map[origin.Stream][]byte{}}
+	if l.paused {
+		m.mu.Unlock()
+		return
+	}
+	old := m.serving[peer]
+	m.serving[peer] = v
+	if s := m.sessions[peer]; s != nil {
+		// It is there: this is the time to dial it.
+		select {
+		case s.nudge <- struct{}{}:
+		default:
 		}
-		m.serving[peer] = v
 	}
 	m.mu.Unlock()
-	if paused || !slices.Contains(m.cfg.Peers(), peer) {
-		return
+	if old != nil {
+		old.end() // it is of a time before
 	}
 	defer func() {
 		m.mu.Lock()
@@ -70,50 +96,66 @@ func (m *Mesh) serve(ctx, run context.Context, peer origin.Module, conn net.Conn
 		}
 		m.mu.Unlock()
 	}()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	r := bufio.NewReaderSize(conn, 16<<10)
-	t, body, buf, err := wire.ReadFrame(r, nil)
-	if err != nil {
-		return
+	if err := v.serve(ctx); err != nil && ctx.Err() == nil {
+		m.cfg.Logger.Debug("a neighbour that pulled from us is gone", "module", peer, "err", err)
 	}
-	hello, err := m.checkHello(peer, t, body)
+}
+
+func (v *served) serve(ctx context.Context) error {
+	m := v.m
+	r := bufio.NewReaderSize(v.conn, 16<<10)
+	hello, buf, err := m.readHello(r, v.peer)
 	if err != nil {
-		m.cfg.Logger.Warn("a neighbour's session was refused", "module", peer, "err", err)
-		return
+		return err
+	}
+	// A receiver says nothing for as long as it likes.
+	v.conn.idle = 0
+	if err := v.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
 	}
 	ours := m.cfg.Source.Durable()
-	if _, err := conn.Write(wire.AppendHello(nil, &wire.Hello{Version: wire.Protocol, Mesh: m.cfg.MeshID, Module: m.cfg.Self, Vector: ours.Sorted()})); err != nil {
-		return
+	if _, err := v.conn.Write(m.hello(ours)); err != nil {
+		return err
 	}
-	conn.SetDeadline(time.Time{})
+	for s, p := range ours {
+		v.told[s] = uint64(p.Seq)
+	}
+	if _, err := m.compare(v.peer, ours, hello); err != nil {
+		return err
+	}
 	m.mu.Lock()
-	l.serving = true
+	if m.serving[v.peer] == v {
+		v.link.serving = true
+	}
 	m.mu.Unlock()
-	m.compare(peer, ours, hello)
 
-	wctx, cancel := context.WithCancel(ctx)
+	writing, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
-		defer v.end()
-		if err := v.writer(wctx, ours); err != nil && wctx.Err() == nil {
-			m.cfg.Logger.Debug("a neighbour's session ended", "module", peer, "err", err)
+	wg.Go(func() {
+		if err := v.writer(writing); err != nil && writing.Err() == nil {
+			m.cfg.Logger.Info("a neighbour is not served any more", "module", v.peer, "err", err)
 		}
-	}()
+		v.end()
+	})
 	defer wg.Wait()
-	defer cancel()
+	defer v.end() // a write under way ends
+	defer stop()
 	for {
-		if t, body, buf, err = wire.ReadFrame(r, buf); err != nil {
-			return
+		var t wire.Type
+		var body []byte
+		if t, body, buf, err = wire.ReadFrame(r, buf); err == nil {
+			err = v.frame(t, body)
 		}
-		if err := v.frame(t, body); err != nil {
-			m.cfg.Logger.Warn("a neighbour sent what was refused; its session is closed", "module", peer, "err", err)
-			return
+		if errors.Is(err, wire.ErrFrame) {
+			m.cfg.Logger.Warn("a neighbour sent what is no frame; its session is closed", "module", v.peer, "err", err)
+		}
+		if err != nil {
+			return heard(v.peer, err)
 		}
 	}
 }
 
+// frame takes one frame of the receiver. An error closes the session.
 func (v *served) frame(t wire.Type, body []byte) error {
 	switch t {
 	case wire.TypeSubscribe:
@@ -121,23 +163,7 @@ func (v *served) frame(t wire.Type, body []byte) error {
 		if err != nil {
 			return err
 		}
-		c := &cursor{at: x.After.Seq, credit: int64(min(x.Credit, 64<<20))}
-		h, ok, err := v.m.cfg.Source.HashAt(x.Stream, x.After.Seq)
-		if err == nil && ok && h != x.After.Hash {
-			// Two histories: neither is to be mixed into the other.
-			c.dead = true
-			v.m.cfg.Sink.Fork(v.peer, x.Stream, x.After.Seq, h, x.After.Hash)
-			v.mu.Lock()
-			v.subs[x.Stream] = c
-			v.mu.Unlock()
-			return nil
-		}
-		v.mu.Lock()
-		if len(v.subs) < origin.MaxStreams {
-			v.subs[x.Stream] = c
-		}
-		v.mu.Unlock()
-		v.poke()
+		return v.subscribe(&x)
 	case wire.TypeCredit:
 		x, err := wire.DecodeCredit(body)
 		if err != nil {
@@ -145,7 +171,7 @@ func (v *served) frame(t wire.Type, body []byte) error {
 		}
 		v.mu.Lock()
 		if c := v.subs[x.Stream]; c != nil {
-			c.credit = min(c.credit+int64(min(x.Bytes, 1<<30)), 64<<20)
+			c.credit = min(c.credit+int64(min(x.Bytes, maxCredit)), maxCredit)
 		}
 		v.mu.Unlock()
 		v.poke()
@@ -161,93 +187,80 @@ func (v *served) frame(t wire.Type, body []byte) error {
 	return nil
 }
 
+func (v *served) subscribe(x *wire.Subscribe) error {
+	m := v.m
+	if m.cfg.May != nil && !m.cfg.May(v.peer, x.Stream) {
+		return nil
+	}
+	c := &cursor{at: x.After.Seq, credit: int64(min(x.Credit, maxCredit))}
+	h, ok, err := m.cfg.Source.HashAt(x.Stream, x.After.Seq)
+	if err != nil {
+		return fmt.Errorf("serve %v: %w", x.Stream, err)
+	}
+	if ok && h != x.After.Hash {
+		// Two histories: neither is to be mixed into the other.
+		c.forked, c.hash = true, h
+		m.cfg.Sink.Fork(v.peer, x.Stream, x.After.Seq, h, x.After.Hash)
+	}
+	v.mu.Lock()
+	if _, again := v.subs[x.Stream]; again || len(v.subs) < origin.MaxStreams {
+		v.subs[x.Stream] = c
+	}
+	v.mu.Unlock()
+	v.poke()
+	return nil
+}
+
 // announcePause is the least time between two announcements: acknowledgements
 // of many small batches go together.
 const announcePause = 2 * time.Millisecond
 
-// writer sends announcements, heads and runs, as the journal advances.
-func (v *served) writer(ctx context.Context, told origin.Vector) error {
+// writer sends runs, announcements and heads, as the journal advances.
+func (v *served) writer(ctx context.Context) error {
 	m := v.m
-	told = told.Clone()
-	if told == nil {
-		told = origin.Vector{}
-	}
-	heads := map[origin.Stream][]byte{}
-	var enc wire.Encoder
-	var out []byte
-	flush := func() error {
-		if len(out) == 0 {
-			return nil
-		}
-		// A receiver that reads nothing costs us its connection in the end.
-		v.conn.SetWriteDeadline(time.Now().Add(30 * time.Second))
-		_, err := v.conn.Write(out)
-		out = out[:0]
-		if cap(out) > 4<<20 {
-			out = nil
-		}
-		return err
-	}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	due := time.NewTimer(0)
+	due := time.NewTimer(time.Hour)
 	defer due.Stop()
-	var lastAnnounce time.Time
+	var announced time.Time
 	beat := true
-	for {
-		changed := m.cfg.Source.Changed()
+	for ctx.Err() == nil {
+		changed := m.cfg.Source.Changed() // before what is read
 		// Runs first: what is asked for travels ahead of what is known of it.
-		for more := true; more; {
-			more = false
-			for _, s := range v.sorted() {
-				n, err := v.runs(s, &enc, &out)
-				if err != nil {
-					return err
-				}
-				more = more || n
-				if len(out) > 256<<10 {
-					if err := flush(); err != nil {
-						return err
-					}
-				}
+		// One of each stream at a time, so that a long one holds up neither
+		// the others nor the acknowledgements.
+		more := false
+		for _, s := range v.streams() {
+			again, err := v.run(s)
+			if err != nil {
+				return err
 			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-		}
-		now := m.cfg.Source.Durable()
-		var news []origin.StreamSeq
-		for s, p := range now {
-			if p.Seq > told[s].Seq {
-				news = append(news, origin.StreamSeq{Stream: s, Seq: p.Seq})
-			}
+			more = more || again
 		}
 		wait := time.Duration(0)
-		if len(news) > 0 {
-			if wait = announcePause - time.Since(lastAnnounce); wait <= 0 {
-				slices.SortFunc(news, func(a, b origin.StreamSeq) int { return a.Stream.Compare(b.Stream) })
+		if news := v.news(); len(news) > 0 {
+			if wait = announcePause - time.Since(announced); wait <= 0 {
 				for _, e := range news {
-					told[e.Stream] = origin.Position{Seq: e.Seq}
+					v.told[e.Stream] = uint64(e.Seq)
 				}
-				out = wire.AppendAnnounce(out, news)
-				lastAnnounce, wait = time.Now(), 0
+				v.out = wire.AppendAnnounce(v.out, news)
+				announced, wait = time.Now(), 0
 			}
 		}
 		if beat {
 			beat = false
-			for _, h := range m.cfg.Source.Heads() {
-				s, ok := headStream(h)
-				if ok && !bytes.Equal(heads[s], h) {
-					heads[s] = h
-					out = wire.AppendHead(out, h)
-				}
-			}
-			if len(out) == 0 {
-				out = wire.AppendAnnounce(out, nil) // a sign of life
-			}
+			v.beat()
 		}
-		if err := flush(); err != nil {
+		if err := v.flush(); err != nil {
 			return err
+		}
+		if more {
+			select {
+			case <-second.C:
+				beat = true
+			default:
+			}
+			continue
 		}
 		var announce <-chan time.Time
 		if wait > 0 {
@@ -256,7 +269,6 @@ func (v *served) writer(ctx context.Context, told origin.Vector) error {
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
 		case <-changed:
 		case <-v.wake:
 		case <-announce:
@@ -264,14 +276,59 @@ func (v *served) writer(ctx context.Context, told origin.Vector) error {
 			beat = true
 		}
 	}
+	return ctx.Err()
 }
 
-func (v *served) sorted() []origin.Stream {
+func (v *served) flush() error {
+	if len(v.out) == 0 {
+		return nil
+	}
+	_, err := v.conn.Write(v.out)
+	if v.out = v.out[:0]; cap(v.out) > 2*maxOut {
+		v.out = nil
+	}
+	return err
+}
+
+// news is what became durable since it was told.
+func (v *served) news() []origin.StreamSeq {
+	var news []origin.StreamSeq
+	for s, p := range v.m.cfg.Source.Durable() {
+		if uint64(p.Seq) > v.told[s] {
+			news = append(news, origin.StreamSeq{Stream: s, Seq: p.Seq})
+		}
+	}
+	slices.SortFunc(news, func(a, b origin.StreamSeq) int { return a.Stream.Compare(b.Stream) })
+	return news
+}
+
+// beat sends the heads that changed, or another sign of life.
+func (v *served) beat() {
+	for _, b := range v.m.cfg.Source.Heads() {
+		h, err := entry.DecodeHead(b)
+		if err == nil && !bytes.Equal(v.heads[h.Stream], b) {
+			v.heads[h.Stream] = b
+			v.out = wire.AppendHead(v.out, b)
+		}
+	}
+	if len(v.out) == 0 {
+		v.out = wire.AppendAnnounce(v.out, nil)
+	}
+}
+
+// streams lists what there may be something to send of. It tells the receiver
+// of forks on the way.
+func (v *served) streams() []origin.Stream {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	l := make([]origin.Stream, 0, len(v.subs))
+	var l []origin.Stream
 	for s, c := range v.subs {
-		if !c.dead && c.credit > 0 {
+		switch {
+		case c.dead:
+		case c.forked:
+			c.dead = true
+			v.out = wire.AppendFork(v.out, wire.Place{Stream: s, Seq: c.at, Hash: c.hash})
+		case c.credit > 0:
 			l = append(l, s)
 		}
 	}
@@ -279,9 +336,9 @@ func (v *served) sorted() []origin.Stream {
 	return l
 }
 
-// runs appends the next run of a subscription to out; more says that there may
-// be another at once.
-func (v *served) runs(s origin.Stream, enc *wire.Encoder, out *[]byte) (more bool, err error) {
+// run sends the next run of a subscription; more says that there may be
+// another at once.
+func (v *served) run(s origin.Stream) (more bool, err error) {
 	m := v.m
 	v.mu.Lock()
 	c := v.subs[s]
@@ -294,59 +351,72 @@ func (v *served) runs(s origin.Stream, enc *wire.Encoder, out *[]byte) (more boo
 		v.mu.Lock()
 		c.dead = true
 		v.mu.Unlock()
-		*out = wire.AppendPruned(*out, s, c.at)
+		v.out = wire.AppendPruned(v.out, s, c.at)
 		return false, nil
 	}
-	if err != nil || len(run.Entries) == 0 {
+	if err != nil {
+		return false, fmt.Errorf("serve %v: %w", s, err)
+	}
+	if len(run.Entries) == 0 {
+		return false, nil
+	}
+	n, err := v.send(&run)
+	if err != nil {
 		return false, err
 	}
-	n := 0
-	at := run.After
-	var frame wire.Batch
-	size := 0
-	emit := func(head []byte) {
-		if len(frame.Entries) > 0 || len(head) > 0 {
-			frame.Stream, frame.After, frame.Head = s, at-origin.Seq(len(frame.Entries)), head
-			*out = enc.AppendBatch(*out, &frame)
-		}
-		frame.Entries, size = frame.Entries[:0], 0
-	}
-	const lengthBytes = 5
-	for _, e := range run.Entries {
-		n += len(e)
-		if len(e)+lengthBytes > wire.MaxEntries {
-			emit(nil)
-			for off := 0; off < len(e); off += 512 << 10 {
-				p := e[off:min(off+512<<10, len(e))]
-				*out = wire.AppendPart(*out, &wire.Part{Stream: s, Seq: at + 1, Total: uint64(len(e)), Bytes: p})
-				if len(*out) > 4<<20 {
-					v.conn.SetWriteDeadline(time.Now().Add(30 * time.Second))
-					if _, err := v.conn.Write(*out); err != nil {
-						return false, err
-					}
-					*out = (*out)[:0]
-				}
-			}
-			at++
-			continue
-		}
-		if size+len(e)+lengthBytes > wire.MaxEntries {
-			emit(nil)
-		}
-		frame.Entries = append(frame.Entries, e)
-		size += len(e) + lengthBytes
-		at++
-	}
-	emit(run.Head)
 	v.mu.Lock()
-	c.at = at
-	c.credit -= int64(n)
+	c.at = run.After + origin.Seq(len(run.Entries))
+	c.credit -= n
 	more = c.credit > 0
 	v.mu.Unlock()
-	m.mu.Lock()
-	l := m.link(v.peer)
-	m.mu.Unlock()
-	l.sent.Add(int64(len(run.Entries)))
-	l.sentBytes.Add(int64(n))
+	v.link.sent.Add(int64(len(run.Entries)))
+	v.link.sentBytes.Add(n)
 	return more, nil
+}
+
+// send puts a run into frames: as many entries to a batch as fit, those that
+// are larger in parts, the head with the last.
+func (v *served) send(run *Run) (n int64, err error) {
+	const length = 5 // before each entry, at most
+	v.batch = wire.Batch{Stream: run.Stream, After: run.After, Entries: v.batch.Entries[:0]}
+	size := 0
+	emit := func(head []byte) error {
+		if len(v.batch.Entries) > 0 || len(head) > 0 {
+			v.batch.Head = head
+			v.out = v.enc.AppendBatch(v.out, &v.batch)
+		}
+		v.batch.After += origin.Seq(len(v.batch.Entries))
+		v.batch.Entries, size = v.batch.Entries[:0], 0
+		if len(v.out) >= maxOut {
+			return v.flush()
+		}
+		return nil
+	}
+	defer func() {
+		clear(v.batch.Entries[:cap(v.batch.Entries)]) // their memory is free
+		v.batch.Head = nil
+	}()
+	for _, e := range run.Entries {
+		n += int64(len(e))
+		if size+len(e)+length > wire.MaxEntries {
+			if err := emit(nil); err != nil {
+				return n, err
+			}
+		}
+		if len(e)+length <= wire.MaxEntries {
+			v.batch.Entries = append(v.batch.Entries, e)
+			size += len(e) + length
+			continue
+		}
+		for off := 0; off < len(e); off += maxPart {
+			v.out = wire.AppendPart(v.out, &wire.Part{Stream: run.Stream, Seq: v.batch.After + 1, Offset: uint64(off), Total: uint64(len(e)), Bytes: e[off:min(off+maxPart, len(e))]})
+			if len(v.out) >= maxOut {
+				if err := v.flush(); err != nil {
+					return n, err
+				}
+			}
+		}
+		v.batch.After++
+	}
+	return n, emit(run.Head)
 }
