@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"drmesh/vosio/call"
-	"drmesh/vosio/lock"
 )
 
 // keyIndex is the index that a keyed call names, or that of the open.
@@ -86,21 +85,21 @@ func (p *Process) locate(x *port, f *file, ix *index, key []byte, relation int) 
 	return &r, s.spot(), nil
 }
 
-func (p *Process) keyedFind(q *call.Request, relation int) (*port, *file, *rec, spot, *index, error) {
+// keyed finds the open port, file, index and key of a keyed read or position.
+func (p *Process) keyed(q *call.Request) (*port, *file, *index, []byte, error) {
 	x, f, err := p.opened(q.Port)
 	if err != nil {
-		return nil, nil, nil, nil, nil, err
+		return nil, nil, nil, nil, err
+	}
+	if err := x.mayRead(); err != nil {
+		return nil, nil, nil, nil, err
 	}
 	ix, err := x.keyIndex(f, q.Index)
 	if err != nil {
-		return nil, nil, nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	key, err := keyOf(x, ix, q.Key, q.Data)
-	if err != nil {
-		return nil, nil, nil, nil, nil, err
-	}
-	r, at, err := p.locate(x, f, ix, key, relation)
-	return x, f, r, at, ix, err
+	return x, f, ix, key, err
 }
 
 func (p *Process) keyedRead(ctx context.Context, q *call.Request, r *call.Reply) error {
@@ -112,41 +111,24 @@ func (p *Process) keyedPositionRead(ctx context.Context, q *call.Request, r *cal
 }
 
 func (p *Process) keyedReadBy(ctx context.Context, q *call.Request, r *call.Reply, relation int) error {
-	if x, err := p.port(q.Port); err == nil && x.isOpen {
-		if err := x.mayRead(); err != nil {
-			return err
-		}
-	}
-	x, f, found, at, ix, err := p.keyedFind(q, relation)
+	x, f, ix, key, err := p.keyed(q)
 	if err != nil {
 		return err
 	}
-	free, err := p.lockRecord(ctx, x, f, found.addr, lock.Shared)
+	got, err := p.readFound(ctx, x, f, ix, func() (*rec, spot, error) { return p.locate(x, f, ix, key, relation) })
 	if err != nil {
 		return err
-	}
-	now, ok, err := p.e.record(p.view(f), f, found.addr)
-	free()
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return fmt.Errorf("%s, index %s: %w", x.path, ix.Name, call.RecordNotFound)
 	}
 	x.order = ix.Name
-	x.take(&now, at)
-	x.show(&now)
-	p.noteRead(f, &now)
-	return give(q, r, &now)
+	return give(q, r, got)
 }
 
 func (p *Process) keyedPosition(_ context.Context, q *call.Request, _ *call.Reply) error {
-	if x, err := p.port(q.Port); err == nil && x.isOpen {
-		if err := x.mayRead(); err != nil {
-			return err
-		}
+	x, f, ix, key, err := p.keyed(q)
+	if err != nil {
+		return err
 	}
-	x, _, found, at, ix, err := p.keyedFind(q, q.Relation)
+	found, at, err := p.locate(x, f, ix, key, q.Relation)
 	if err != nil {
 		return err
 	}

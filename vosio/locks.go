@@ -12,9 +12,13 @@ import (
 	"drmesh/vosio/lock"
 )
 
-// lockWait is how long a call waits for a lock before its transaction is
-// aborted, or it gives e$timeout.
-const lockWait = 60 * time.Second
+// lockWait is how long a call waits for a record before its transaction is
+// aborted, or it gives e$timeout. An open waits without limit.
+const (
+	lockWait = 60 * time.Second
+	noWait   = time.Duration(0)
+	forever  = time.Duration(-1)
+)
 
 // lockTable is the module's lock table with those who wait. Remote txns take
 // no locks: they wait for no application.
@@ -46,18 +50,26 @@ func fileObject(f origin.FileID) string { return "f" + string(f[:]) }
 
 func recordObject(f origin.FileID, addr []byte) string { return "r" + string(f[:]) + string(addr) }
 
-// acquire locks an object, waiting if wait; busy is the code that says that
-// another has it.
-func (l *lockTable) acquire(ctx context.Context, o lock.Owner, object string, m lock.Mode, wait bool, busy call.Code) error {
+// acquire locks an object. If another has it: with limit 0 the error is busy;
+// else it waits, at most so long, forever if limit is negative. A transaction
+// that loses to another has no locks any more when its error comes.
+func (l *lockTable) acquire(ctx context.Context, o lock.Owner, object string, m lock.Mode, limit time.Duration, busy call.Code) error {
 	var deadline <-chan time.Time
+	ranked := false
 	for {
 		l.mu.Lock()
+		if _, ok := l.prio[o]; ok {
+			ranked = true
+		} else if ranked {
+			l.mu.Unlock()
+			return fmt.Errorf("lock: another transaction went first: %w", call.TPAborted)
+		}
 		ok, blockers := l.t.Acquire(o, object, m)
 		if ok {
 			l.mu.Unlock()
 			return nil
 		}
-		if !wait {
+		if limit == 0 {
 			l.mu.Unlock()
 			return fmt.Errorf("lock: %w", busy)
 		}
@@ -71,12 +83,15 @@ func (l *lockTable) acquire(ctx context.Context, o lock.Owner, object string, m 
 					victim = c
 				}
 			}
-			if r, ok := l.prio[victim]; ok && victim != o {
+			if r, ok := l.prio[victim]; ok {
 				r.abort()
 				l.t.ReleaseAll(victim)
+				delete(l.prio, victim)
 				l.wake()
-				l.mu.Unlock()
-				continue
+				if victim != o {
+					l.mu.Unlock()
+					continue
+				}
 			}
 			l.t.Stop(o)
 			l.mu.Unlock()
@@ -85,8 +100,8 @@ func (l *lockTable) acquire(ctx context.Context, o lock.Owner, object string, m 
 		ch := l.ch
 		l.wait++
 		l.mu.Unlock()
-		if deadline == nil {
-			t := time.NewTimer(lockWait)
+		if deadline == nil && limit > 0 {
+			t := time.NewTimer(limit)
 			defer t.Stop()
 			deadline = t.C
 		}
@@ -144,4 +159,18 @@ func (l *lockTable) inUse(o lock.Owner, f origin.FileID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.t.Locked(o, fileObject(f))
+}
+
+// LockWaits is how many calls wait for a lock now.
+func (e *Engine) LockWaits() int {
+	e.locks.mu.Lock()
+	defer e.locks.mu.Unlock()
+	return e.locks.wait
+}
+
+// LockCount is how many files and records are locked now.
+func (e *Engine) LockCount() int {
+	e.locks.mu.Lock()
+	defer e.locks.mu.Unlock()
+	return e.locks.t.Len()
 }

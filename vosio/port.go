@@ -66,8 +66,11 @@ func (p *Process) attachPort(_ context.Context, q *call.Request, r *call.Reply) 
 	if len(p.ports) >= maxPorts {
 		return fmt.Errorf("attach %s: %w", full, call.TooManyPorts)
 	}
-	p.next++
-	x := &port{id: p.next, name: q.Name, path: full, owner: p.e.locks.owner()}
+	id := 1
+	for p.ports[id] != nil {
+		id++ // numbers are 16 bits wide: they are used again
+	}
+	x := &port{id: id, name: q.Name, path: full, owner: p.e.locks.owner()}
 	if x.name == "" {
 		x.name = fmt.Sprintf("port_%d", x.id)
 	}
@@ -209,11 +212,14 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 			m = lock.Implicit
 		}
 		if m != 0 {
-			busy := call.FileInUse
-			if mode == call.WaitForLock && q.NoWait {
+			busy, limit := call.FileInUse, noWait
+			switch {
+			case mode == call.WaitForLock && q.NoWait:
 				busy = call.CallerMustWait
+			case mode == call.WaitForLock:
+				limit = forever
 			}
-			if err := e.locks.acquire(ctx, x.owner, fileObject(f.id), m, mode == call.WaitForLock && !q.NoWait, busy); err != nil {
+			if err := e.locks.acquire(ctx, x.owner, fileObject(f.id), m, limit, busy); err != nil {
 				return fmt.Errorf("open %s: %w", x.path, err)
 			}
 		}
@@ -285,9 +291,13 @@ func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte,
 	}
 	object := recordObject(f.id, addr)
 	if p.txn != nil && f.attribute(attrTransaction) == "1" {
-		if err := p.e.locks.acquire(ctx, p.txn.owner, object, m, true, call.RecordInUse); err != nil {
+		if p.txn.aborted.Load() {
+			return free, fmt.Errorf("lock a record of %s: %w", x.path, call.TPAborted)
+		}
+		if err := p.e.locks.acquire(ctx, p.txn.owner, object, m, lockWait, call.RecordInUse); err != nil {
 			if call.CodeOf(err) == call.TPAborted || call.CodeOf(err) == call.Timeout {
 				p.txn.aborted.Store(true)
+				p.e.locks.releaseAll(p.txn.owner)
 				return free, fmt.Errorf("lock a record of %s: %w", x.path, call.TPAborted)
 			}
 			return free, err
@@ -297,7 +307,7 @@ func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte,
 	if !x.implicit {
 		return free, nil
 	}
-	if err := p.e.locks.acquire(ctx, x.owner, object, m, true, call.RecordInUse); err != nil {
+	if err := p.e.locks.acquire(ctx, x.owner, object, m, lockWait, call.RecordInUse); err != nil {
 		return free, fmt.Errorf("lock a record of %s: %w", x.path, err)
 	}
 	return func() { p.e.locks.release(x.owner, object) }, nil

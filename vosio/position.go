@@ -24,8 +24,8 @@ func (x *port) orderOf(f *file) (*index, error) {
 	return ix, nil
 }
 
-// spotOf is the place of a record in the order in force.
-func (x *port) spotOf(f *file, ix *index, r *rec) spot {
+// spotOf is the place of a record in an order.
+func spotOf(f *file, ix *index, r *rec) spot {
 	if ix != nil {
 		return f.indexSpot(ix, r)
 	}
@@ -95,27 +95,36 @@ func (p *Process) readAt(ctx context.Context, x *port, f *file, n nextPlace, end
 	if err != nil {
 		return nil, err
 	}
-	view := p.view(f)
+	return p.readFound(ctx, x, f, ix, func() (*rec, spot, error) {
+		r, at, err := p.seek(p.view(f), f, ix, n)
+		if err == nil && r == nil {
+			err = fmt.Errorf("read %s: %w", x.path, end)
+		}
+		return r, at, err
+	})
+}
+
+// readFound reads what find finds under its lock, and makes it current. When
+// the record was moved or deleted before its lock came, it finds anew.
+func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, find func() (*rec, spot, error)) (*rec, error) {
 	for {
-		r, at, err := p.seek(view, f, ix, n)
+		r, at, err := find()
 		if err != nil {
 			return nil, err
-		}
-		if r == nil {
-			return nil, fmt.Errorf("read %s: %w", x.path, end)
 		}
 		free, err := p.lockRecord(ctx, x, f, r.addr, lock.Shared)
 		if err != nil {
 			return nil, err
 		}
-		// The record may have changed while its lock was waited for.
-		now, ok, err := p.e.record(view, f, r.addr)
+		now, ok, err := p.e.record(p.view(f), f, r.addr)
 		free()
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
-			n = nextPlace{afterSpot, at}
+		if !ok || !bytes.Equal(spotOf(f, ix, &now), at) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		x.take(&now, at)
@@ -135,9 +144,6 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 		}
 		x.cur, x.positioned = nil, false
 		x.next = nextPlace{kind: atFirst}
-		if typ == call.PosBeginning {
-			return nil
-		}
 		ix, err := x.orderOf(f)
 		if err != nil {
 			return err
@@ -147,7 +153,11 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 			return err
 		}
 		defer s.Close()
-		if s.Last() {
+		switch {
+		case typ == call.PosBeginning && s.First():
+			r := *s.record()
+			x.point(&r, s.spot())
+		case typ == call.PosEnd && s.Last():
 			x.next = nextPlace{afterSpot, s.spot()}
 		}
 		return s.Err()
@@ -177,7 +187,7 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 	if typ == call.PosForward {
 		ok := false
 		if x.cur != nil {
-			at := x.spotOf(f, ix, x.cur)
+			at := spotOf(f, ix, x.cur)
 			if x.next.kind == atSpot || x.next.kind == afterSpot {
 				at = x.next.at
 			}
@@ -211,7 +221,7 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 	ok := false
 	switch {
 	case x.cur != nil:
-		at := x.spotOf(f, ix, x.cur)
+		at := spotOf(f, ix, x.cur)
 		if x.next.kind == atSpot || x.next.kind == afterSpot {
 			at = x.next.at
 		}

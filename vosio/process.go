@@ -3,6 +3,7 @@ package vosio
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,7 +25,6 @@ type Process struct {
 	turn   sync.Mutex // one call at a time; held across a call's waits
 	ports  map[int]*port
 	names  map[string]int
-	next   int
 	txn    *transaction // nil: none
 	closed bool
 }
@@ -37,6 +37,18 @@ func (e *Engine) NewProcess(name string) *Process {
 	e.procs.list[p] = struct{}{}
 	e.procs.Unlock()
 	return p
+}
+
+// Processes lists the names of the programs that are connected, in order.
+func (e *Engine) Processes() []string {
+	e.procs.Lock()
+	defer e.procs.Unlock()
+	l := make([]string, 0, len(e.procs.list))
+	for p := range e.procs.list {
+		l = append(l, p.name)
+	}
+	slices.Sort(l)
+	return l
 }
 
 // Close releases ports, locks and transaction.

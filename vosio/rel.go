@@ -110,6 +110,9 @@ func (p *Process) relWrite(ctx context.Context, q *call.Request, r *call.Reply) 
 	if err := x.mayWrite(); err != nil {
 		return err
 	}
+	if x.access == call.Sequential {
+		return fmt.Errorf("rel_write on %s, opened sequential: %w", x.path, call.InvalidAccessMode)
+	}
 	if q.Number == 0 {
 		return p.insert(ctx, x, f, nil, q.Data, r)
 	}

@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -126,7 +127,7 @@ func (p *Process) erase(ctx context.Context, x *port, f *file, cur *rec) error {
 	if err != nil {
 		return err
 	}
-	at := x.spotOf(f, ix, cur)
+	at := spotOf(f, ix, cur)
 	if x.next.kind == afterSpot || x.next.kind == atSpot {
 		at = x.next.at
 	}
@@ -190,14 +191,29 @@ func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call
 	if p.e.locks.inUse(x.owner, f.id) {
 		return fmt.Errorf("truncate %s: %w", x.path, call.FileInUse)
 	}
-	if x.cur == nil && x.next.kind == atFirst {
-		return p.e.truncateFile(ctx, p.name, x.path)
+	if p.txn != nil && p.txn.touched[f.id] {
+		return fmt.Errorf("truncate %s: the transaction has changed it: %w", x.path, call.FileInUse)
 	}
 	ix, err := x.orderOf(f)
 	if err != nil {
 		return err
 	}
 	n := x.next
+	whole := n.kind == atFirst
+	if n.kind == atSpot {
+		r, at, err := p.seek(p.e.db, f, ix, nextPlace{kind: atFirst})
+		if err != nil {
+			return err
+		}
+		whole = r == nil || bytes.Equal(at, n.at)
+	}
+	if whole {
+		if err := p.e.truncateFile(ctx, p.name, x.path); err != nil {
+			return err
+		}
+		x.cur, x.positioned, x.next = nil, false, nextPlace{kind: atFirst}
+		return nil
+	}
 	var chs []change
 	for {
 		r, at, err := p.seek(p.e.db, f, ix, n)

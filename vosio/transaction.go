@@ -3,6 +3,7 @@ package vosio
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -10,6 +11,7 @@ import (
 	"drmesh/origin"
 	"drmesh/vosio/call"
 	"drmesh/vosio/lock"
+	"drmesh/vosio/record"
 )
 
 // transaction is a process's open transaction. Its changes stand in an overlay
@@ -82,10 +84,8 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 	if len(t.net) >= maxTransaction {
 		return committed{}, fmt.Errorf("write %s: %w", x.path, call.TxnTooLarge)
 	}
-	if ch.addr != nil && !provisional(ch.addr) {
-		if _, err := p.lockRecord(ctx, x, f, ch.addr, lock.Exclusive); err != nil {
-			return committed{}, err
-		}
+	if err := t.lockWrite(ctx, p, x, &ch); err != nil {
+		return committed{}, err
 	}
 	// What stood when the transaction first touched the record must stand at
 	// its commit.
@@ -103,11 +103,6 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 	if err != nil {
 		return c, err
 	}
-	if ch.kind == insert && !provisional(c.addr) {
-		if _, err := p.lockRecord(ctx, x, f, c.addr, lock.Exclusive); err != nil {
-			return committed{}, err
-		}
-	}
 	t.touched[f.id] = true
 	from := c.addr
 	if ch.addr != nil {
@@ -116,8 +111,8 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 	n := t.byAddr[t.key(f.id, from)]
 	if n == nil {
 		n = &netChange{ch: ch}
-		if ch.kind == insert && ch.addr == nil && !provisional(c.addr) && f.numbered() {
-			n.ch.addr = c.addr
+		if ch.kind == insert && f.identity != nil {
+			n.ch.addr = nil // its key may change before the commit
 		}
 		t.net = append(t.net, n)
 	} else {
@@ -136,6 +131,54 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 	n.at = c.addr
 	t.byAddr[t.key(f.id, c.addr)] = n
 	return c, nil
+}
+
+// lockWrite locks what a change will touch to the end of the transaction: its
+// record, and the values of unique indexes that it takes up. A new record gets
+// its number or key here, so that of two transactions the second waits.
+func (t *transaction) lockWrite(ctx context.Context, p *Process, x *port, ch *change) error {
+	f := ch.file
+	take := func(addr []byte) error {
+		_, err := p.lockRecord(ctx, x, f, addr, lock.Exclusive)
+		return err
+	}
+	if ch.kind != remove {
+		for _, ix := range f.indexes {
+			if ix.Duplicates || ix.Local || ix == f.identity && ch.kind == insert {
+				continue
+			}
+			if err := take(record.AppendKey(nil, ix.number, ix.AppendKeyOf(nil, ch.data))); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case ch.addr != nil:
+		if provisional(ch.addr) {
+			return nil
+		}
+		return take(ch.addr)
+	case f.identity != nil:
+		ch.addr = record.AppendKey(nil, f.identity.number, f.identity.AppendKeyOf(nil, ch.data))
+		return take(ch.addr)
+	case f.numbered():
+		for {
+			n, err := highestNumber(t.overlay, f.id)
+			if err != nil {
+				return err
+			}
+			addr := record.AppendNumber(nil, uint64(n+1))
+			if err := take(addr); err != nil {
+				return err
+			}
+			// Another may have had it, and have committed.
+			if m, err := highestNumber(t.overlay, f.id); err != nil || m == n {
+				ch.addr = addr
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *call.Reply) error {
@@ -160,6 +203,9 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 		expect = append(expect, x)
 	}
 	out, err := p.e.commitIf(ctx, p.name, chs, expect)
+	if len(chs) == 0 {
+		err = p.e.stands(expect)
+	}
 	if err != nil {
 		t.aborted.Store(true)
 		return fmt.Errorf("commit transaction: %w", err)
@@ -182,12 +228,50 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 		if moved && x.next.kind == afterSpot {
 			if f := p.e.cat.file(x.file); f != nil {
 				if ix, err := x.orderOf(f); err == nil {
-					x.next.at = x.spotOf(f, ix, x.cur)
+					x.next.at = spotOf(f, ix, x.cur)
 				}
 			}
 		}
 	}
 	p.endTransaction()
+	return nil
+}
+
+// stands checks, at one moment, that what a transaction read was not changed
+// by another module since. One that wrote is checked by the committer.
+func (e *Engine) stands(expect []expectation) error {
+	if len(expect) == 0 {
+		return nil
+	}
+	snap := e.db.NewSnapshot()
+	defer snap.Close()
+	for _, x := range expect {
+		v, closer, err := snap.Get(appendRegisterKey(nil, x.file, x.addr))
+		if err != nil && err != pebble.ErrNotFound {
+			return err
+		}
+		var set []origin.Version
+		if err == nil {
+			set, err = record.DecodeSet(nil, v)
+			closer.Close()
+			if err != nil {
+				return err
+			}
+		}
+		n := 0
+		for i := range set {
+			if !set[i].Tombstone {
+				n++
+			}
+			if !set[i].Tombstone && !slices.Contains(x.dots, set[i].Dot) {
+				n = -1
+				break
+			}
+		}
+		if n != len(x.dots) {
+			return fmt.Errorf("%s was changed meanwhile at another module: %w", record.String(x.addr), call.TPAborted)
+		}
+	}
 	return nil
 }
 

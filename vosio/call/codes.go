@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Code is a status code of the s$ calls, as an error. 0 is success and never
@@ -164,4 +165,14 @@ func CodeOf(err error) Code {
 		return c
 	}
 	return FileFormatError
+}
+
+// Codes lists all codes, in order of number.
+func Codes() []Code {
+	l := make([]Code, 0, len(codeTable))
+	for c := range codeTable {
+		l = append(l, c)
+	}
+	slices.Sort(l)
+	return l
 }

@@ -146,5 +146,5 @@ func (t *Table) Wait(o Owner, blockers []Owner) (circle []Owner) {
 // Stop notes that an owner waits no more.
 func (t *Table) Stop(o Owner) { delete(t.waits, o) }
 
-// Empty reports whether no lock stands.
-func (t *Table) Empty() bool { return len(t.objects) == 0 }
+// Len is how many objects are locked.
+func (t *Table) Len() int { return len(t.objects) }

@@ -270,9 +270,9 @@ type connection struct {
 // job is one call under way.
 type job struct {
 	id   uint64
-	cost  int
-	req   call.Request
-	rep   call.Reply
+	cost int
+	req  call.Request
+	rep  call.Reply
 }
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
