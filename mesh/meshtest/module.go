@@ -113,6 +113,10 @@ func (m *Module) Clone(n *Net, peers ...origin.Module) *Module {
 	return c
 }
 
+// Source and Sink are the module to a mesh that the test makes itself.
+func (m *Module) Source() mesh.Source { return (*source)(m) }
+func (m *Module) Sink() mesh.Sink     { return (*sink)(m) }
+
 // Start runs the module's mesh until Stop.
 func (m *Module) Start() *mesh.Mesh {
 	wants := m.Wants
