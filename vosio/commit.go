@@ -106,7 +106,8 @@ type committer struct {
 	sync     bool
 	interval time.Duration
 	bytes    int
-	n        int // requests in b
+	n        int  // requests in b
+	flying   bool // a flush is under way, as far as the committer knows
 	waiters  []*request
 	touched  map[uint64]struct{} // registers changed in b: hashes, a false hit only cuts the batch
 	streams  map[origin.Stream]struct{}
@@ -200,8 +201,19 @@ func (e *Engine) commitLoop() {
 			select {
 			case r = <-e.queue:
 				c.handle(r)
+				continue
 			default:
+			}
+			if c.n == 0 || !c.sync || !c.flying {
 				break drain
+			}
+			// A flush is under way: whoever comes before it ends shares the
+			// next one. Alone, nobody waits here.
+			select {
+			case r = <-e.queue:
+				c.handle(r)
+			case <-e.landed:
+				c.flying = false
 			}
 		}
 		c.cut()
@@ -260,6 +272,10 @@ func (e *Engine) ackLoop() {
 				e.fatal("flush", err)
 			}
 			f.b.Close()
+			select {
+			case e.landed <- struct{}{}:
+			default:
+			}
 			flushed(f.vector)
 			for _, w := range f.waiters {
 				w.done <- w.err
@@ -390,9 +406,17 @@ func (c *committer) cut() {
 		}
 		c.b.Close()
 	} else if f.sync {
+		if c.flying {
+			// Cut for another reason while a flush is under way.
+			select {
+			case <-e.landed:
+			default:
+			}
+		}
 		if err := e.db.ApplyNoSyncWait(c.b, pebble.Sync); err != nil {
 			e.fatal("commit", err)
 		}
+		c.flying = true
 		e.acks <- f
 	} else {
 		if err := e.db.Apply(c.b, pebble.NoSync); err != nil {

@@ -72,6 +72,7 @@ type Engine struct {
 
 	queue  chan *request // to the committer; bounded
 	acks   chan *flight  // from the committer, in order; bounded
+	landed chan struct{} // capacity 1: a flush ended
 	closed chan struct{}
 	once   sync.Once
 	wg     sync.WaitGroup // committer and acknowledger
@@ -110,7 +111,7 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, db: cfg.DB, j: cfg.Journal, cat: newCatalog(),
-		queue: make(chan *request, 1024), acks: make(chan *flight, 2), closed: make(chan struct{}),
+		queue: make(chan *request, 1024), acks: make(chan *flight, 2), landed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	e.rules.Store(&cfg.Rules)
 	e.procs.list = map[*Process]struct{}{}
