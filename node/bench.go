@@ -171,8 +171,10 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 					}
 					if peer != 0 && r.Callers == 1 {
 						seq := n.j.Tail(stream).Seq
+						// Before lagMu: a watcher is called under the lock of acks.
+						a, ok := n.acks.of(peer, stream)
 						lagMu.Lock()
-						if a, ok := n.acks.of(peer, stream); ok && a.seq >= seq {
+						if ok && a.seq >= seq {
 							if now.After(from) {
 								lags = append(lags, time.Since(now))
 							}

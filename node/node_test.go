@@ -41,12 +41,13 @@ func testLog(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(io.Discard, nil))
 }
 
-// threeNodes makes a mesh of three modules in one process, with share main.
-func threeNodes(t testing.TB) []*Node {
+func threeNodes(t testing.TB) []*Node { return meshOf(t, "%east#m1", "%west#m1", "%north#m1") }
+
+// meshOf makes a mesh of modules in one process, with share main.
+func meshOf(t testing.TB, names ...string) []*Node {
 	t.Helper()
 	ctx := context.Background()
 	base := shortDir(t)
-	names := []string{"%east#m1", "%west#m1", "%north#m1"}
 	var nodes []*Node
 	for i, name := range names {
 		d := fmt.Sprintf("%s/%d", base, i)

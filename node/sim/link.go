@@ -35,6 +35,7 @@ type session struct {
 	heard     bool // its hello has come
 	announced map[origin.Stream]origin.Seq
 	serves    map[origin.Stream]origin.Seq // subscribed streams, and what was sent
+	heads     map[origin.Stream][]byte     // told to the neighbour
 }
 
 func newLinks(m *module) *links {
@@ -55,7 +56,7 @@ func (l *links) connect(peer int) error {
 			return err
 		}
 	}
-	l.sessions[peer] = &session{announced: map[origin.Stream]origin.Seq{}, serves: map[origin.Stream]origin.Seq{}}
+	l.sessions[peer] = &session{announced: map[origin.Stream]origin.Seq{}, serves: map[origin.Stream]origin.Seq{}, heads: map[origin.Stream][]byte{}}
 	v := l.m.j.Durable()
 	for s, p := range v {
 		l.sessions[peer].announced[s] = p.Seq
@@ -166,11 +167,16 @@ func (l *links) frame(peer int, frame []byte) error {
 		if err != nil {
 			return err
 		}
-		h, err := link.VerifyHead(b, publicKey)
+		h, err := entry.DecodeHead(b)
+		if err == nil && bytes.Equal(b, l.bytes[h.Stream]) {
+			ss.heads[h.Stream] = l.bytes[h.Stream]
+			return nil // verified before
+		}
+		h, err = link.VerifyHead(b, publicKey)
 		if err != nil {
 			return err
 		}
-		return l.learn(h, b)
+		return l.learn(h, slices.Clone(b))
 	}
 	return fmt.Errorf("frame of type %d", t)
 }
@@ -314,10 +320,10 @@ func (l *links) publish() error {
 	return nil
 }
 
-// tick lets the puller look at the time, and sends all neighbours the heads
-// that are known here.
-func (l *links) tick() error {
-	if err := l.step(link.Tick{}); err != nil {
+// tick lets the puller look at the time, and now and then signs a head and
+// tells the neighbours what heads are known here.
+func (l *links) tick(heads bool) error {
+	if err := l.step(link.Tick{}); err != nil || !heads {
 		return err
 	}
 	h, ok, err := l.m.head()
@@ -331,7 +337,10 @@ func (l *links) tick() error {
 	}
 	for _, peer := range slices.Sorted(maps.Keys(l.sessions)) {
 		for _, s := range slices.SortedFunc(maps.Keys(l.bytes), origin.Stream.Compare) {
-			l.m.send(peer, control, wire.AppendHead(nil, l.bytes[s]))
+			if told := l.sessions[peer].heads; !bytes.Equal(told[s], l.bytes[s]) {
+				told[s] = l.bytes[s]
+				l.m.send(peer, control, wire.AppendHead(nil, l.bytes[s]))
+			}
 		}
 	}
 	return nil

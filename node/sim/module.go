@@ -72,11 +72,17 @@ func (m *module) stream() origin.Stream {
 	return origin.Stream{Group: theGroup, Module: m.number(), Incarnation: 1}
 }
 
-func keyOf(n int) ed25519.PrivateKey {
-	var seed [ed25519.SeedSize]byte
-	binary.BigEndian.PutUint64(seed[:], uint64(n)+1)
-	return ed25519.NewKeyFromSeed(seed[:])
-}
+// keys are those of all modules that a run can have, made once.
+var keys = func() (l [16]ed25519.PrivateKey) {
+	for n := range l {
+		var seed [ed25519.SeedSize]byte
+		binary.BigEndian.PutUint64(seed[:], uint64(n)+1)
+		l[n] = ed25519.NewKeyFromSeed(seed[:])
+	}
+	return l
+}()
+
+func keyOf(n int) ed25519.PrivateKey { return keys[n] }
 
 func newModule(w *world, n int) *module {
 	return &module{w: w, n: n, name: fmt.Sprintf("%%site%d#m%d", n+1, n+1), key: keyOf(n), fs: vfs.NewCrashableMem(), rules: newRules(n), local: map[string]bool{}, control: 1}

@@ -175,7 +175,7 @@ func (e *mesh) start(m *module) {
 			return
 		}
 		n++
-		e.must(m.links.tick())
+		e.must(m.links.tick(n%3 == 0))
 		if n%8 == 0 && !m.lazy { // dropping flushes, too
 			_, err := m.eng.DropTombstones(context.Background(), m.links.settled(), 100)
 			e.must(err)
