@@ -11,7 +11,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "run this one seed")
-	seeds = flag.Int("seeds", 16, "how many seeds to run")
+	seeds = flag.Int("seeds", 24, "how many seeds to run")
 	first = flag.Uint64("first", 1, "the first of them")
 )
 
