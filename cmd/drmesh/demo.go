@@ -178,8 +178,8 @@ func (d *demo) wait(ctx context.Context) error {
 // show ends the demo.
 func (d *demo) show() error {
 	r := d.result
+	d.tell("")
 	return d.a.emit(r, func(t *table) {
-		t.row("")
 		t.row("records loaded", comma(int64(r.RecordsIn)), fmt.Sprintf("in %.1f s, %s a second", r.Seconds, comma(int64(r.RatePerS))))
 		t.row("calls acknowledged", comma(r.Writes))
 		t.row("all applied everywhere", cell(r.AppliedEverywhere), "or listed: "+fmt.Sprintf("%d conflicts, %d parked, %d lost", r.Conflicts, r.Parked, r.Lost))
@@ -194,7 +194,7 @@ func (d *demo) left() {
 	d.a.say("\nThe mesh keeps running. Try:")
 	x, y := d.mesh.modules[0], d.mesh.modules[1]
 	d.a.say("  drmesh status --dir %s", x.dir)
-	d.a.say("  drmesh journal tail --follow --dir %s", y.dir)
+	d.a.say("  drmesh journal tail --dir %s", y.dir)
 	d.a.say("  drmesh conflict ls --dir %s", y.dir)
 	d.a.say("Stop it with:")
 	var pids []string
