@@ -139,3 +139,21 @@ var byName = func() map[string]*Entry {
 
 // Find finds a call by name or alias; nil if there is none.
 func Find(name string) *Entry { return byName[name] }
+
+// dontSendReads are the calls that the DRMS field dont_send_reads drops.
+var dontSendReads = map[string]bool{
+	"s$keyed_position": true, "s$keyed_position_read": true, "s$keyed_read": true, "s$rel_position": true, "s$rel_position_read": true,
+	"s$rel_read": true, "s$seq_position": true, "s$seq_position_read": true, "s$seq_read": true,
+}
+
+// DontSendReads reports whether the field dont_send_reads drops the call.
+func (e *Entry) DontSendReads() bool { return dontSendReads[e.Name] }
+
+// extracted are the calls that the DRMS Extractor handles.
+var extracted = map[string]bool{
+	"s$keyed_delete": true, "s$keyed_position_rewrite": true, "s$keyed_rewrite": true, "s$keyed_write": true, "s$keyed_write_unlock": true,
+	"s$rel_write": true, "s$rel_write_unlock": true, "s$seq_write": true, "s$seq_write_unlock": true,
+}
+
+// Extracted reports whether the Extractor handles the call.
+func (e *Entry) Extracted() bool { return extracted[e.Name] }
