@@ -184,7 +184,8 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(3)
+	n.wg.Add(4)
+	go n.publishLoop()
 	go n.controlLoop()
 	go n.housekeep()
 	go n.snapshots()
@@ -358,6 +359,7 @@ func (n *Node) openMesh() {
 	n.mesh.HandleRPC("digest", n.serveDigest)
 	n.mesh.HandleRPC("pause", n.servePause)
 	n.mesh.HandleRPC("clock", n.serveClock)
+	n.mesh.HandleRPC("published", n.servePublished)
 	n.mesh.HandleSnapshot(n.serveSnapshot)
 	n.net.ServeJoin(n.serveJoin)
 	n.wg.Add(1)

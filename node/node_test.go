@@ -46,6 +46,34 @@ func threeNodes(t testing.TB) []*Node { return meshOf(t, "%east#m1", "%west#m1",
 // meshOf makes a mesh of modules in one process, with share main.
 func meshOf(t testing.TB, names ...string) []*Node {
 	t.Helper()
+	nodes := bareMesh(t, names...)
+	applyMain(t, nodes[0])
+	return nodes
+}
+
+const mainTables = `/=record_type    include
+ =share_name     main
+ =process_name   *
+ =source_path    %east#d01>data>*
+ =from_modules   *
+ =to_modules     *
+`
+
+// applyMain puts the tables with share main in force everywhere.
+func applyMain(t testing.TB, n *Node) {
+	t.Helper()
+	plan, err := engine{n}.ControlApply(context.Background(), admin.ControlChange{Timeout: 20 * time.Second, Text: mainTables})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Lacking) > 0 {
+		t.Fatalf("without the epoch: %v", plan.Lacking)
+	}
+}
+
+// bareMesh makes a mesh of modules in one process, without tables.
+func bareMesh(t testing.TB, names ...string) []*Node {
+	t.Helper()
 	ctx := context.Background()
 	base := shortDir(t)
 	var nodes []*Node
@@ -74,19 +102,6 @@ func meshOf(t testing.TB, names ...string) []*Node {
 			}
 		})
 		nodes = append(nodes, n)
-	}
-	plan, err := engine{nodes[0]}.ControlApply(ctx, admin.ControlChange{Timeout: 20 * time.Second, Text: `/=record_type    include
- =share_name     main
- =process_name   *
- =source_path    %east#d01>data>*
- =from_modules   *
- =to_modules     *
-`})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(plan.Lacking) > 0 {
-		t.Fatalf("without the epoch: %v", plan.Lacking)
 	}
 	return nodes
 }

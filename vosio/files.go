@@ -281,11 +281,8 @@ func (p *Process) restoreDirHere(ctx context.Context, q *call.Request, _ *call.R
 	return p.e.RestoreDirHere(ctx, full)
 }
 
-// copyRun is how many records of a copy go into one txn.
-const copyRun = 500
-
-// copyFile copies records, organization, indexes and flags. The target grows
-// under its own name, in many txns; a copy that fails leaves what was copied.
+// copyFile copies records, organization, indexes and flags. The copy has no
+// name until it is whole; one that fails leaves nothing to be found.
 func (p *Process) copyFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
 	e := p.e
 	from, err := p.fullPath(q.Path)
@@ -303,83 +300,39 @@ func (p *Process) copyFile(ctx context.Context, q *call.Request, _ *call.Reply) 
 	if err != nil {
 		return err
 	}
-	if old, err := e.file(to); err == nil {
-		switch q.Switches {
-		case call.CopyDelete:
-			if _, err := p.unused(to); err != nil {
-				return err
-			}
-			if err := e.deleteFile(ctx, p.name, to); err != nil {
-				return err
-			}
-		case call.CopyTruncate:
-			if old.org != src.org || old.size != src.size {
-				return fmt.Errorf("copy %s to %s: their organizations or record sizes differ: %w", from, to, call.InvalidFileType)
-			}
-			if _, err := p.unused(to); err != nil {
-				return err
-			}
-			if err := e.truncateFile(ctx, p.name, to); err != nil {
-				return err
-			}
-		default:
-			return fmt.Errorf("copy %s to %s: %w", from, to, call.FileExists)
+	old, err := e.file(to)
+	switch {
+	case err == nil && q.Switches == call.CopyTruncate:
+		if old.org != src.org || old.size != src.size {
+			return fmt.Errorf("copy %s to %s: their organizations or record sizes differ: %w", from, to, call.InvalidFileType)
 		}
-	} else if !errors.Is(err, call.ObjectNotFound) {
-		return err
-	}
-	dst, err := e.file(to)
-	if err != nil {
-		if dst, err = e.createFile(ctx, p.name, to, src.org, src.size); err != nil {
+		if _, err := p.unused(to); err != nil {
 			return err
 		}
-		for _, ix := range src.indexes {
-			if ix.Local {
-				continue
-			}
-			def := ix.Index
-			if _, err := e.createIndex(ctx, p.name, to, def); err != nil {
-				return err
-			}
+		if err := e.truncateFile(ctx, p.name, to); err != nil {
+			return err
 		}
-		for name, v := range src.attributes {
-			if name != attrTransaction && v != "" {
-				if err := e.setAttribute(ctx, p.name, to, name, v); err != nil {
-					return err
-				}
-			}
+		return e.fill(ctx, p.name, src, e.fileByID(old.id))
+	case err == nil && q.Switches == call.CopyDelete:
+		if _, err := p.unused(to); err != nil {
+			return err
 		}
-		dst = e.fileByID(dst.id)
+	case err == nil:
+		return fmt.Errorf("copy %s to %s: %w", from, to, call.FileExists)
+	case !errors.Is(err, call.ObjectNotFound):
+		return err
 	}
-	snap := e.db.NewSnapshot()
-	defer snap.Close()
-	s, err := e.scan(snap, src, nil)
+	dst, err := e.twin(ctx, p.name, src, to)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	var chs []change
-	flush := func() error {
-		_, err := e.commit(ctx, p.name, chs)
-		chs = chs[:0]
+	if err := e.fill(ctx, p.name, src, dst); err != nil {
 		return err
 	}
-	for ok := s.First(); ok; ok = s.Next() {
-		ch := change{file: dst, kind: insert, data: s.record().data}
-		if src.numbered() {
-			ch.addr = s.record().addr
-		}
-		if chs = append(chs, ch); len(chs) == copyRun {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+	if old != nil && q.Switches == call.CopyDelete {
+		if err := e.deleteFile(ctx, p.name, to); err != nil {
+			return err
 		}
 	}
-	if err := s.Err(); err != nil {
-		return err
-	}
-	return flush()
+	return e.nameFile(ctx, p.name, dst.id, to)
 }

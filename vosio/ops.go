@@ -167,11 +167,16 @@ func (e *Engine) renameFile(ctx context.Context, process, full, to string) error
 // createIndex defines an index and builds it over the present records. A value
 // that two records share is returned, and no index made.
 func (e *Engine) createIndex(ctx context.Context, process, full string, def record.Index) (duplicate []byte, err error) {
+	return e.createIndexOn(ctx, process, full, def, e.here)
+}
+
+// createIndexOn is createIndex on the file that find gives for the path.
+func (e *Engine) createIndexOn(ctx context.Context, process, full string, def record.Index, find func(*place) (*file, error)) (duplicate []byte, err error) {
 	if err := def.Check(); err != nil {
 		return nil, fmt.Errorf("create_index %s: %w: %v", full, call.KeyTooLong, err)
 	}
 	build := func(t *tx, p *place) error {
-		f, err := e.here(p)
+		f, err := find(p)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,249 @@
+package vosio
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"drmesh/origin"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// Bulk work fills a file that has no name yet in many txns, and names it in
+// the last: nobody finds half of it, here or elsewhere.
+
+// fillRun is how many records of a bulk fill go into one txn.
+const fillRun = 500
+
+// twin makes an empty, nameless file in the share of path to, with the
+// organization, indexes and flags of src.
+func (e *Engine) twin(ctx context.Context, process string, src *file, to string) (*file, error) {
+	var id origin.FileID
+	err := e.on(ctx, process, to, func(t *tx, p *place) error {
+		if !e.cat.dirExists(p.name, parent(p.rel)) {
+			return fmt.Errorf("create %s: no directory %s: %w", to, parent(to), call.ObjectNotFound)
+		}
+		// The stamp makes the id one of its own.
+		id = record.NewFileID(p.name, fmt.Sprintf("\x00%d.%d", t.own.Stamp, t.own.Dot.Module), 1, src.org, src.size)
+		return t.addCatalog(p.name, record.CatalogAddress(record.KindClaim, id, ""), claim{Life: 1, Org: src.org, Size: src.size})
+	})
+	if err != nil {
+		return nil, err
+	}
+	find := func(*place) (*file, error) { return e.cat.file(id), nil }
+	for _, ix := range src.indexes {
+		if ix.Local {
+			continue
+		}
+		if _, err := e.createIndexOn(ctx, process, to, ix.Index, find); err != nil {
+			return nil, err
+		}
+	}
+	var names []string
+	for name := range src.attributes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		v := src.attributes[name]
+		if name == attrTransaction || v == "" {
+			continue
+		}
+		err := e.on(ctx, process, to, func(t *tx, p *place) error {
+			return t.addCatalog(p.name, record.CatalogAddress(record.KindAttribute, id, name), []byte(v))
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return e.cat.file(id), nil
+}
+
+// fill copies the records of src as they stand at one moment.
+func (e *Engine) fill(ctx context.Context, process string, src, dst *file) error {
+	snap := e.db.NewSnapshot()
+	defer snap.Close()
+	s, err := e.scan(snap, src, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var chs []change
+	flush := func() error {
+		_, err := e.commit(ctx, process, chs)
+		chs = nil
+		return err
+	}
+	for ok := s.First(); ok; ok = s.Next() {
+		ch := change{file: dst, kind: insert, data: s.record().data}
+		if src.numbered() {
+			ch.addr = s.record().addr
+		}
+		if chs = append(chs, ch); len(chs) == fillRun {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err := s.Err(); err != nil {
+		return err
+	}
+	return flush()
+}
+
+// nameFile gives a nameless file its name.
+func (e *Engine) nameFile(ctx context.Context, process string, id origin.FileID, full string) error {
+	return e.on(ctx, process, full, func(t *tx, p *place) error {
+		if e.cat.lookup(p.name, p.rel) != nil || e.cat.isDir(p.name, p.rel) {
+			return fmt.Errorf("name %s: %w", full, call.FileExists)
+		}
+		return t.addCatalog(p.name, record.CatalogAddress(record.KindName, id, ""), nameRecord{Path: p.rel, Life: e.cat.nextLife(p.name, p.rel)})
+	})
+}
+
+// Covered lists the files of this module alone that lie where a share is now,
+// and cannot be reached by their paths any more.
+func (e *Engine) Covered(share string) []FileInfo {
+	e.cat.mu.RLock()
+	var l []*file
+	for _, id := range e.cat.shares[""].byName {
+		l = append(l, e.cat.files[id])
+	}
+	e.cat.mu.RUnlock()
+	var out []FileInfo
+	for _, f := range l {
+		if s, _ := e.table().Locate(f.shown); s != nil && s.Name == share {
+			out = append(out, e.info(f))
+		}
+	}
+	slices.SortFunc(out, func(a, b FileInfo) int { return strings.Compare(a.Path, b.Path) })
+	return out
+}
+
+// Publish makes a covered file one of its share, by ordinary txns; the
+// module's own is gone afterwards.
+func (e *Engine) Publish(ctx context.Context, process string, id origin.FileID) error {
+	f := e.cat.file(id)
+	if f == nil || f.share != "" || f.shown == "" {
+		return fmt.Errorf("publish file %v: %w", id, call.ObjectNotFound)
+	}
+	dst, err := e.twin(ctx, process, f, f.shown)
+	if err != nil {
+		return err
+	}
+	if err := e.fill(ctx, process, f, dst); err != nil {
+		return err
+	}
+	if err := e.nameFile(ctx, process, dst.id, f.shown); err != nil {
+		return err
+	}
+	return e.dropOwn(ctx, process, f)
+}
+
+// SameContent reports whether a covered file says the same as the shared file
+// at its path; exists is false when there is none.
+func (e *Engine) SameContent(id origin.FileID) (same, exists bool, err error) {
+	f := e.cat.file(id)
+	if f == nil {
+		return false, false, fmt.Errorf("compare file %v: %w", id, call.ObjectNotFound)
+	}
+	g, err := e.file(f.shown)
+	if err != nil {
+		return false, false, nil
+	}
+	a, err := e.contentHash(f)
+	if err != nil {
+		return false, true, err
+	}
+	b, err := e.contentHash(g)
+	return a == b, true, err
+}
+
+// contentHash is a digest that two files of different birth share when they
+// say the same: records by address where addresses mean something, else in
+// order.
+func (e *Engine) contentHash(f *file) (string, error) {
+	snap := e.db.NewSnapshot()
+	defer snap.Close()
+	h := sha256.New()
+	number(h, uint64(f.org))
+	number(h, uint64(f.size))
+	for _, x := range f.indexes {
+		bytesOf(h, []byte(x.Name))
+		for _, c := range x.Components {
+			number(h, uint64(c.Position))
+			number(h, uint64(c.Length))
+		}
+	}
+	ix := f.identity
+	s, err := e.scan(snap, f, ix)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	for ok := s.First(); ok; ok = s.Next() {
+		if f.numbered() {
+			bytesOf(h, s.record().addr)
+		}
+		bytesOf(h, s.record().data)
+	}
+	return hex.EncodeToString(h.Sum(nil)), s.Err()
+}
+
+// DropCovered removes a covered file of this module alone, since the share
+// has the same.
+func (e *Engine) DropCovered(ctx context.Context, process string, id origin.FileID) error {
+	f := e.cat.file(id)
+	if f == nil || f.share != "" {
+		return fmt.Errorf("drop file %v: %w", id, call.ObjectNotFound)
+	}
+	return e.dropOwn(ctx, process, f)
+}
+
+func (e *Engine) dropOwn(ctx context.Context, process string, f *file) error {
+	return e.submit(ctx, &request{process: process, build: func(t *tx) error {
+		if err := t.start(nil); err != nil {
+			return err
+		}
+		e.cat.mu.RLock()
+		cl := e.cat.shares[""].claims[f.id]
+		e.cat.mu.RUnlock()
+		cl.Deleted = true
+		if err := t.addCatalog("", record.CatalogAddress(record.KindClaim, f.id, ""), cl); err != nil {
+			return err
+		}
+		t.own.Ops = append(t.own.Ops, origin.Operation{Kind: origin.Truncate, File: f.id})
+		return nil
+	}})
+}
+
+// SetAside moves a covered file of this module alone to another full path of
+// its own, where no share is; it gives the path.
+func (e *Engine) SetAside(ctx context.Context, process string, id origin.FileID, dir string) (string, error) {
+	f := e.cat.file(id)
+	if f == nil || f.share != "" {
+		return "", fmt.Errorf("set file %v aside: %w", id, call.ObjectNotFound)
+	}
+	if err := e.MakeDirs(ctx, dir); err != nil {
+		return "", err
+	}
+	base := dir + ">" + f.shown[strings.LastIndexByte(f.shown, '>')+1:]
+	to := base
+	for i := 2; e.cat.lookup("", to) != nil; i++ {
+		to = fmt.Sprintf("%s.%d", base, i)
+	}
+	err := e.submit(ctx, &request{process: process, build: func(t *tx) error {
+		if err := t.start(nil); err != nil {
+			return err
+		}
+		return t.addCatalog("", record.CatalogAddress(record.KindName, id, ""), nameRecord{Path: to, Life: e.cat.nextLife("", to)})
+	}})
+	return to, err
+}
