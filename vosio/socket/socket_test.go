@@ -88,6 +88,19 @@ func (d *door) dial(t testing.TB) *Client {
 	return c
 }
 
+// process gives the name and process of the i-th program that connected.
+func (d *door) process(t testing.TB, i int) (name string, f *fake) {
+	eventually(t, "a program is connected", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if i < len(d.procs) {
+			name, f = d.names[i], d.procs[i]
+		}
+		return f != nil
+	})
+	return name, f
+}
+
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
@@ -114,19 +127,20 @@ func TestCallsAnswersAndModes(t *testing.T) {
 	if err := c.Do(context.Background(), &call.Request{Call: "x", Number: 7, Data: []byte("seven")}, &r); err != nil || r.Number != 7 || string(r.Data) != "seven" {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if d.names[0] != "tester" {
-		t.Errorf("the program's name came as %q", d.names[0])
+	if name, _ := d.process(t, 0); name != "tester" {
+		t.Errorf("the program's name came as %q", name)
 	}
 	nameless, err := Dial(context.Background(), d.path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if exe, _ := os.Executable(); d.names[1] != filepath.Base(exe) {
-		t.Errorf("a program that gives no name is %q", d.names[1])
+	name, p := d.process(t, 1)
+	if exe, _ := os.Executable(); name != filepath.Base(exe) {
+		t.Errorf("a program that gives no name is %q", name)
 	}
 	nameless.Close()
 	select {
-	case <-d.procs[1].closed:
+	case <-p.closed:
 	case <-time.After(20 * time.Second):
 		t.Error("the process of a program that left is not closed")
 	}
@@ -201,8 +215,9 @@ func TestAnswerDoesNotWaitForTheNextCall(t *testing.T) {
 	if err := <-second; !errors.Is(err, ErrLost) {
 		t.Errorf("the call under way: %v", err)
 	}
+	_, p := d.process(t, 0)
 	select {
-	case <-d.procs[0].closed:
+	case <-p.closed:
 	case <-time.After(20 * time.Second):
 		t.Fatal("the process is not closed")
 	}

@@ -20,6 +20,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"drmesh/vosio/call"
@@ -34,6 +35,7 @@ type World struct {
 	Waits func() int
 
 	programs map[string]*program
+	mu       sync.Mutex // protects Worked
 	// Worked collects the calls that succeeded at least once.
 	Worked map[string]bool
 }
@@ -224,7 +226,9 @@ func (w *World) do(p *program, name string, args []string) (string, error) {
 func (w *World) Do(ctx context.Context, p *program, q *call.Request, r *call.Reply) error {
 	err := p.c.Do(ctx, q, r)
 	if err == nil && r.Code == 0 && w.Worked != nil {
+		w.mu.Lock()
 		w.Worked[q.Call] = true
+		w.mu.Unlock()
 	}
 	return err
 }
