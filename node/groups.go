@@ -239,7 +239,7 @@ func (n *Node) applyControl(old, st *control.State) error {
 }
 
 // mayWriteGroup tells whether a group is open for writes here.
-func (n *Node) mayWriteGroup(g origin.Group) bool { return n.isReady(g) }
+func (n *Node) mayWriteGroup(g origin.Group) bool { return !n.unproven.Load() && n.isReady(g) }
 
 // controlLoop follows the control state; it ends with the node.
 func (n *Node) controlLoop() {

@@ -53,11 +53,12 @@ type Node struct {
 	acks    acks
 	started time.Time
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	wants  atomic.Pointer[func(origin.Stream) bool]
-	reload chan struct{} // capacity 1: rules must be made anew
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	wants    atomic.Pointer[func(origin.Stream) bool]
+	unproven atomic.Bool   // the directory may be a copy: see fingerprint.go
+	reload   chan struct{} // capacity 1: rules must be made anew
 
 	mu         sync.Mutex // protects what follows; never held across I/O
 	alarms     map[string]alarm
@@ -159,6 +160,12 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	if err := n.loadGroups(); err != nil {
 		return nil, err
 	}
+	if err := n.loadNotCurrent(); err != nil {
+		return nil, err
+	}
+	if err := n.checkFingerprint(); err != nil {
+		return nil, err
+	}
 	if err := n.openNetwork(); err != nil {
 		return nil, err
 	}
@@ -170,7 +177,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		return nil, failure(admin.Precondition, "left", "join again with a token and a new directory", "module %s has left mesh %s", d.Module, d.Mesh)
 	}
 	n.setWants(st)
-	n.rules = newRules(st, d.Number, d.Module, n.isReady)
+	n.rules = newRules(st, d.Number, d.Module, n.mayWriteGroup)
 	if n.eng, err = vosio.Open(vosio.Config{DB: n.db, Journal: n.j, Clock: n.clock, Rules: n.rules, Self: d.Number, Name: d.Module,
 		Logger: n.log, Decide: new(decider).decide, Durable: n.durable}); err != nil {
 		return nil, err
