@@ -34,6 +34,7 @@ var (
 type tail struct {
 	origin.Position
 	stamp origin.Stamp
+	size  int64 // bytes of entries appended since Open
 }
 
 // Journal is a module's journal. Its methods may be called by any goroutine,
@@ -54,10 +55,13 @@ type Journal struct {
 	app   Appender
 }
 
+// keptHead is the latest head of a stream, and which others are on disk.
 type keptHead struct {
 	seq    origin.Seq
-	stored origin.Seq // seq of the last head kept for good
 	bytes  []byte
+	stored origin.Seq   // of the last one kept for good
+	size   int64        // tail.size when that came
+	recent []origin.Seq // those not for good, rising: about the last durable one, and what follows
 }
 
 func key(kind byte, s origin.Stream) []byte {
@@ -79,7 +83,7 @@ func Open(db *pebble.DB) (*Journal, error) {
 		if len(k) != origin.StreamSize || len(v) != 48 {
 			return fmt.Errorf("position: %w", ErrDamaged)
 		}
-		j.tails[origin.DecodeStream(k)] = tail{decodePosition(v), origin.Stamp(binary.BigEndian.Uint64(v[40:]))}
+		j.tails[origin.DecodeStream(k)] = tail{Position: decodePosition(v), stamp: origin.Stamp(binary.BigEndian.Uint64(v[40:]))}
 		return nil
 	})
 	if err == nil {
@@ -107,7 +111,7 @@ func Open(db *pebble.DB) (*Journal, error) {
 				return fmt.Errorf("head: %w", ErrDamaged)
 			}
 			q := origin.Seq(binary.BigEndian.Uint64(k[origin.StreamSize:]))
-			j.heads[origin.DecodeStream(k)] = keptHead{q, q, append([]byte(nil), v...)}
+			j.heads[origin.DecodeStream(k)] = keptHead{seq: q, stored: q, bytes: append([]byte(nil), v...)}
 			return nil
 		})
 	}
@@ -296,6 +300,7 @@ func (a *Appender) Add(s origin.Stream, seq origin.Seq, stamp origin.Stamp, delt
 		return origin.Hash{}, fmt.Errorf("append %v:%d after %d: %w", s, seq, t.Seq, ErrGap)
 	}
 	t.Seq, t.Hash, t.stamp = seq, t.Hash.Next(entry), max(t.stamp, stamp)
+	t.size += int64(len(entry))
 	j.tails[s] = t
 	if len(delta) > 0 {
 		c := j.contexts[s]
@@ -375,7 +380,7 @@ func (j *Journal) Adopt(b *pebble.Batch, s origin.Stream, p origin.Position, sta
 		return err
 	}
 	j.mu.Lock()
-	j.tails[s] = tail{p, stamp}
+	j.tails[s] = tail{Position: p, stamp: stamp}
 	j.contexts[s] = maps.Clone(c)
 	j.pruned[s] = p
 	j.mu.Unlock()

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -167,24 +168,54 @@ func (j *Journal) Get(d origin.Dot) (e Entry, ok bool, err error) {
 	return Entry{d.Seq, origin.Hash(v[:32]), append([]byte(nil), v[32:]...)}, true, nil
 }
 
-// headSpacing is how many seqs lie at least between heads that are kept for
-// good. A receiver that catches up takes runs from head to head.
-const headSpacing = 512
+// Between two heads that are kept for good lie at most about so many txns, or
+// bytes of entries, and the run that ends at the second: a receiver that
+// catches up takes runs from head to head, and holds one in memory.
+const (
+	headSpacing = 512
+	headBytes   = 256 << 10
+	// recentHeads bounds those that are kept for a while.
+	recentHeads = 128
+)
 
 // KeepHead stores a verified head of another module's stream, to be handed on
-// with the entries up to it. The latest is always kept, older ones at a
-// distance from each other.
+// with the entries up to it. It may come before the entries do. The latest is
+// kept, the last at or below what is durable (nobody else may have the entries
+// up to it, if the origin is gone), those between, and older ones at a distance
+// from each other.
 func (j *Journal) KeepHead(s origin.Stream, seq origin.Seq, head []byte) error {
 	j.mu.Lock()
-	old, had := j.heads[s]
-	if had && seq < old.seq {
+	k, had := j.heads[s]
+	if had && seq < k.seq {
 		j.mu.Unlock()
 		return nil
 	}
-	k := keptHead{seq: seq, stored: old.stored, bytes: head}
-	drop := had && old.seq != seq && old.seq != old.stored
-	if !had || seq >= old.stored+headSpacing {
-		k.stored = seq
+	size := j.tails[s].size
+	switch {
+	case had && seq == k.seq: // in its place
+	case !had || seq >= k.stored+headSpacing || size >= k.size+headBytes:
+		k.stored, k.size = seq, size
+	default:
+		k.recent = append(slices.Clip(k.recent), seq)
+	}
+	k.seq, k.bytes = seq, head
+	durable, last := j.Durable()[s].Seq, origin.Seq(0)
+	if k.stored <= durable {
+		last = k.stored
+	}
+	for _, q := range k.recent {
+		if q <= durable {
+			last = max(last, q)
+		}
+	}
+	n := 0
+	for n < len(k.recent) && k.recent[n] < last {
+		n++
+	}
+	drop := k.recent[:n:n]
+	if k.recent = k.recent[n:]; len(k.recent) > recentHeads {
+		drop = append(drop, k.recent[1])
+		k.recent = append([]origin.Seq{k.recent[0]}, k.recent[2:]...)
 	}
 	j.heads[s] = k
 	close(j.changed)
@@ -192,8 +223,8 @@ func (j *Journal) KeepHead(s origin.Stream, seq origin.Seq, head []byte) error {
 	j.mu.Unlock()
 	b := j.db.NewBatch()
 	defer b.Close()
-	if drop {
-		if err := b.Delete(seqKey(keyHead, s, old.seq), nil); err != nil {
+	for _, q := range drop {
+		if err := b.Delete(seqKey(keyHead, s, q), nil); err != nil {
 			return err
 		}
 	}
