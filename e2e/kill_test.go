@@ -25,8 +25,8 @@ const mainShare = `/=record_type    include
  =source_path    %a#d01>data>*
 `
 
-// testMesh makes a mesh of served modules and puts tables in force. Everything
-// is gone after the test.
+// testMesh makes a mesh of served modules and puts tables in force; on return
+// all of them may write. Everything is gone after the test.
 func testMesh(t *testing.T, tables string, names ...string) *nodes {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "e2e")
@@ -60,6 +60,7 @@ func testMesh(t *testing.T, tables string, names ...string) *nodes {
 		}
 	}
 	n.apply(t, names[0], tables)
+	n.caughtUp(t, names...)
 	return n
 }
 
