@@ -26,7 +26,11 @@ var classes = [conflict.Classes]vosio.Class{
 }
 
 func (d *decider) decide(q vosio.Decision) vosio.Decided {
-	conflict.Decide(&conflict.Input{File: q.File, Address: q.Address, Standing: q.Standing, Incoming: q.Incoming, By: q.By, Covers: q.Covers}, &d.out)
+	in := conflict.Input{File: q.File, Address: q.Address, Standing: q.Standing, Incoming: q.Incoming, By: q.By, Covers: q.Covers}
+	if int(q.By.Index) < len(q.Txn.Ops) {
+		in.Hidden = q.Txn.Ops[q.By.Index].Hidden
+	}
+	conflict.Decide(&in, &d.out)
 	d.kvs, d.writes, d.counts = d.kvs[:0], d.writes[:0], d.counts[:0]
 	if len(d.out.Entries) > 0 {
 		f := ledger.Facts{Share: q.Share, Stamp: q.Txn.Stamp, Policy: q.Txn.Policy, Process: q.Txn.Process}

@@ -108,7 +108,10 @@ func (h *heads) promise(floor origin.Stamp) error {
 	if floor <= h.ceiling {
 		return nil
 	}
-	c := origin.MakeStamp(floor.Millis()+uint64(ceilingStep.Milliseconds()), 0)
+	// Of the wall clock and not of the floor: a start begins at the ceiling, and
+	// a loop of crashes would drive the stamps 5 s ahead each time. A floor
+	// ahead of the wall clock gets the little that it needs.
+	c := max(origin.MakeStamp(uint64(time.Now().Add(ceilingStep).UnixMilli()), 0), origin.MakeStamp(floor.Millis()+100, 0))
 	if err := h.db.Set(keyCeiling, binary.BigEndian.AppendUint64(nil, uint64(c)), pebble.Sync); err != nil {
 		return err
 	}

@@ -81,9 +81,33 @@ func (t *tx) addCatalog(share string, addr []byte, value any) error {
 	if v := visible(t.standing); v != nil {
 		op.Life, op.Birth = v.Life, v.Birth
 	}
+	op.Hidden = t.hidden(&change{}, nil)
 	t.own.Ops = append(t.own.Ops, op)
 	return nil
 }
+
+// addTruncate adds a truncate of a file to the txn. It names the losers that
+// stand in the file, for nobody was shown them.
+func (t *tx) addTruncate(f *file) error {
+	op := origin.Operation{Kind: origin.Truncate, File: f.id}
+	err := scanPrefix(t.r, appendFileKey(nil, keyRegister, f.id), func(_, v []byte) error {
+		set, err := record.DecodeSet(t.standing[:0], v)
+		if err != nil {
+			return err
+		}
+		if t.standing = set; len(set) > 1 && len(op.Hidden) < maxHidden {
+			op.Hidden = append(op.Hidden, t.hidden(&change{}, nil)...)
+		}
+		return nil
+	})
+	op.Hidden = op.Hidden[:min(len(op.Hidden), maxHidden)]
+	t.own.Ops = append(t.own.Ops, op)
+	return err
+}
+
+// maxHidden is how many losers an operation names; for more, modules go by
+// what stands there when it comes.
+const maxHidden = 4096
 
 // createFile makes an empty file.
 func (e *Engine) createFile(ctx context.Context, process, full string, org, size int) (*file, error) {
@@ -129,8 +153,7 @@ func (e *Engine) deleteFile(ctx context.Context, process, full string) error {
 				return err
 			}
 		}
-		t.own.Ops = append(t.own.Ops, origin.Operation{Kind: origin.Truncate, File: f.id})
-		return nil
+		return t.addTruncate(f)
 	})
 }
 
@@ -141,8 +164,7 @@ func (e *Engine) truncateFile(ctx context.Context, process, full string) error {
 		if err != nil {
 			return err
 		}
-		t.own.Ops = append(t.own.Ops, origin.Operation{Kind: origin.Truncate, File: f.id})
-		return nil
+		return t.addTruncate(f)
 	})
 }
 

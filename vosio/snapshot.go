@@ -164,8 +164,16 @@ func (i *Install) Put(page []byte) error {
 			return fmt.Errorf("%w: key %x", ErrPage, k)
 		}
 		if k[1] == keyRegister {
-			if _, err := record.DecodeSet(nil, v); err != nil {
+			set, err := record.DecodeSet(nil, v)
+			if err != nil {
 				return err
+			}
+			if len(set) == 1 && set[0].Tombstone {
+				// It is to go when it has settled, here as at the donor.
+				f, addr := origin.FileID(k[2:filePrefix]), k[filePrefix:]
+				if err := b.Set(appendTombstoneKey(nil, set[0].Stamp, f, addr), nil, nil); err != nil {
+					return err
+				}
 			}
 		}
 		i.n++

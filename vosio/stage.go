@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -440,6 +441,7 @@ func (t *tx) planChange(i int, ch *change) error {
 			op.Unseen = t.unseen(ch.seen)
 		}
 	}
+	op.Hidden = t.hidden(ch, op.Unseen)
 	if ch.kind == remove {
 		op.Kind, op.Data = origin.Delete, nil
 	}
@@ -466,6 +468,7 @@ func (t *tx) planChange(i int, ch *change) error {
 				return fmt.Errorf("rewrite %s %s: %w", f.rel, record.String(addr), call.InvalidDuplicateKey)
 			}
 			op = origin.Operation{Kind: origin.Write, File: f.id, Address: addr, Data: ch.data, Life: 1 + greatestLife(t.standing), Birth: birth}
+			op.Hidden = t.hidden(&change{}, nil)
 		}
 	}
 	dot := origin.OpDot{Dot: t.own.Dot, Index: uint32(len(t.plan))}
@@ -488,6 +491,42 @@ func (t *tx) unseen(seen []origin.OpDot) []origin.OpDot {
 		}
 	}
 	return l
+}
+
+// hidden lists what a change covers though its writer was not shown it: the
+// losers that stood beside the shown version, with other bytes.
+func (t *tx) hidden(ch *change, unseen []origin.OpDot) []origin.OpDot {
+	if len(t.standing) == 0 || len(t.standing) == 1 && (!ch.hasSeen || len(ch.seen) < 2) {
+		return nil
+	}
+	var shown *origin.Version
+	for i := range t.standing {
+		v := &t.standing[i]
+		if slices.Contains(unseen, v.Dot) {
+			continue
+		}
+		// What the port showed, or, behind its back, another program of this
+		// module wrote; without a read, what stands first.
+		at := slices.Index(ch.seen, v.Dot)
+		if i == 0 && at <= 0 || ch.hasSeen && at == 0 {
+			shown = v
+			break
+		}
+	}
+	var l []origin.OpDot
+	for i := range t.standing {
+		v := &t.standing[i]
+		if v == shown || slices.Contains(unseen, v.Dot) || shown != nil && sameVersion(v, shown) {
+			continue
+		}
+		l = append(l, v.Dot)
+	}
+	return l
+}
+
+// sameVersion reports whether two versions say the same of a record.
+func sameVersion(a, b *origin.Version) bool {
+	return a.Tombstone == b.Tombstone && (a.Tombstone || bytes.Equal(a.Data, b.Data))
 }
 
 // highest is the highest record number in use.
@@ -637,7 +676,7 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 		t.next[0] = *v
 		next = t.next[:1]
 		t.e.acct.add(share, Count{v.Dot.Stream, Live, 1})
-	case len(t.standing) == 1 && (covers(t.standing[0].Dot) || t.e.cfg.Decide == nil && v != nil):
+	case len(t.standing) == 1 && (covers(t.standing[0].Dot) && len(t.txn.Ops[by.Index].Hidden) == 0 || t.e.cfg.Decide == nil && v != nil):
 		gone := &t.standing[0]
 		t.e.acct.add(share, Count{gone.Dot.Stream, Live, -1})
 		fate := Overwritten
