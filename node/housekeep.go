@@ -36,6 +36,7 @@ func (n *Node) housekeep() {
 		case <-t.C:
 		}
 		n.watchDisk()
+		n.applier.Retry()
 		n.dropTombstones()
 		if i%5 == 0 {
 			n.prune()

@@ -185,6 +185,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	n.applier = apply.New(apply.Config{Engine: n.eng, Applied: n.j.Tails().Context(),
 		Comes: func(s origin.Stream) bool { return (*n.wants.Load())(s) },
 		Carry: func(origin.Stream) bool { return false },
+		Ahead: func(s origin.Stamp) time.Duration { return time.Until(s.Time()) - clock.MaxAhead },
 		Ready: func(policy uint64) bool { return policy <= n.appliedEpoch() }, Logger: n.log, Sick: n.sick})
 	if err := n.applyControl(nil, st); err != nil {
 		return nil, err

@@ -66,6 +66,10 @@ func (n *Node) serveSnapshot(ctx context.Context, from origin.Module, req []byte
 	for _, s := range saved {
 		x := snapshotStream{Group: s.Stream.Group, Module: s.Stream.Module, Incarnation: s.Stream.Incarnation,
 			Seq: s.Position.Seq, Hash: s.Position.Hash[:], Stamp: s.Stamp, Context: s.Context.Sorted()}
+		// The joiner must stamp above every floor that was promised.
+		if h, ok := n.heads.all()[s.Stream]; ok {
+			x.Stamp = max(x.Stamp, h.Floor)
+		}
 		if s.Stream.Module == n.dir.Number {
 			x.Head, x.HeadSeq = n.heads.at(s.Stream, s.Position), s.Position.Seq
 		} else if seq, head, ok := n.j.LatestHead(s.Stream); ok && seq <= s.Position.Seq {

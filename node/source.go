@@ -150,6 +150,12 @@ type sink struct{ n *Node }
 // Deliver implements mesh.Sink.
 func (s sink) Deliver(from origin.Module, run mesh.Run, head origin.Head, release func()) {
 	n := s.n
+	if n.contradicts(from, head) {
+		// Its writer worked on a history that is not ours: nothing of it is
+		// taken until that is mended. The run's memory stays charged to the
+		// stream, so that no more comes.
+		return
+	}
 	if err := n.j.KeepHead(run.Stream, head.Position.Seq, run.Head); err != nil {
 		n.log.Error("a head could not be kept", "stream", run.Stream.String(), "err", err)
 	}
@@ -157,10 +163,28 @@ func (s sink) Deliver(from origin.Module, run mesh.Run, head origin.Head, releas
 	n.applier.Deliver(run.Stream, run.After, run.Entries, release)
 }
 
+// contradicts compares the chain hashes in a head's context with ours: a writer
+// whose context names another history than we hold tells of a fork that we may
+// not have met ourselves.
+func (n *Node) contradicts(from origin.Module, head origin.Head) bool {
+	bad := false
+	for _, e := range head.Context {
+		if e.Hash.IsZero() {
+			continue
+		}
+		ours, ok, err := n.j.HashAt(e.Stream, e.Seq)
+		if err == nil && ok && ours != e.Hash {
+			sink{n}.Fork(from, e.Stream, e.Seq, ours, e.Hash)
+			bad = true
+		}
+	}
+	return bad
+}
+
 // Head implements mesh.Sink.
 func (s sink) Head(from origin.Module, head origin.Head, raw []byte) {
 	n := s.n
-	if head.Stream.Module == n.dir.Number {
+	if head.Stream.Module == n.dir.Number || n.contradicts(from, head) {
 		return
 	}
 	n.heads.learn(head)

@@ -14,7 +14,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"time"
 
 	"drmesh/origin"
 	"drmesh/origin/causal"
@@ -34,7 +36,11 @@ type Config struct {
 	Carry   func(origin.Stream) bool // streams that are kept and relayed, not applied
 	// Ready tells whether a policy epoch is known here. A txn of an unknown
 	// one holds its stream until Retry.
-	Ready  func(policy uint64) bool
+	Ready func(policy uint64) bool
+	// Ahead tells how far a stamp lies ahead of what this module follows; 0 or
+	// less: not. A txn from the future holds its stream until Retry finds that
+	// the time has come.
+	Ahead  func(origin.Stamp) time.Duration
 	Logger *slog.Logger
 	// Sick is told when a stream is held for what this module does not
 	// understand; nil error: it goes on.
@@ -169,7 +175,8 @@ func (a *Applier) loop() {
 			a.gate.Applied(d)
 		}
 		if retry {
-			for s, l := range a.held {
+			for _, s := range a.heldStreams() {
+				l := a.held[s]
 				delete(a.held, s)
 				for i := range l {
 					a.offer(l[i])
@@ -186,6 +193,15 @@ func (a *Applier) loop() {
 			return
 		}
 	}
+}
+
+func (a *Applier) heldStreams() []origin.Stream {
+	var l []origin.Stream
+	for s := range a.held {
+		l = append(l, s)
+	}
+	slices.SortFunc(l, origin.Stream.Compare)
+	return l
 }
 
 func (a *Applier) forget(s origin.Stream) {
@@ -221,8 +237,16 @@ func (a *Applier) sick(s origin.Stream, err error) {
 
 func (a *Applier) offer(it item) {
 	s := it.txn.Dot.Stream
-	if len(a.held[s]) > 0 || !a.cfg.Ready(it.txn.Policy) {
-		if len(a.held[s]) == 0 {
+	ahead := time.Duration(0)
+	if a.cfg.Ahead != nil {
+		ahead = a.cfg.Ahead(it.txn.Stamp)
+	}
+	if len(a.held[s]) > 0 || ahead > 0 || !a.cfg.Ready(it.txn.Policy) {
+		switch {
+		case len(a.held[s]) > 0:
+		case ahead > 0:
+			a.sick(s, fmt.Errorf("apply %v: it is stamped %v beyond what this module follows: a clock is wrong, there or here", it.txn.Dot, ahead.Round(time.Millisecond)))
+		default:
 			a.sick(s, fmt.Errorf("apply %v: policy epoch %d is not known here yet", it.txn.Dot, it.txn.Policy))
 		}
 		a.held[s] = append(a.held[s], it)
