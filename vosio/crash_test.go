@@ -1,0 +1,313 @@
+package vosio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"drmesh/origin"
+	"drmesh/origin/entry"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// crashed is what a crash before some write to the file system leaves.
+type crashed struct {
+	k       int
+	fs      *vfs.MemFS
+	acked   origin.Vector // what callers had been told is done
+	durable origin.Vector // what the journal said is durable
+}
+
+// crasher takes a copy of what a crash would leave before every n-th write.
+type crasher struct {
+	mem *vfs.MemFS
+	j   func() origin.Vector
+
+	mu      sync.Mutex
+	on      bool
+	n, step int
+	keep    int // percent of what is not flushed that survives
+	acked   map[origin.Stream]origin.Seq
+	all     []crashed
+}
+
+func (c *crasher) MaybeError(op errorfs.Op) error {
+	switch op.Kind {
+	case errorfs.OpCreate, errorfs.OpRename, errorfs.OpRemove, errorfs.OpReuseForWrite, errorfs.OpFileWrite, errorfs.OpFileWriteAt,
+		errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo, errorfs.OpLink:
+	default:
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.on {
+		return nil
+	}
+	if c.n++; c.n%c.step != 0 {
+		return nil
+	}
+	x := crashed{k: c.n, acked: origin.Vector{}, durable: c.j()}
+	for s, q := range c.acked {
+		x.acked[s] = origin.Position{Seq: q}
+	}
+	x.fs = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.keep, RNG: rand.New(rand.NewPCG(uint64(c.n), 7))})
+	c.all = append(c.all, x)
+	return nil
+}
+
+func (c *crasher) String() string { return "crasher" }
+
+func (c *crasher) ack(s origin.Stream, q origin.Seq) {
+	c.mu.Lock()
+	c.acked[s] = max(c.acked[s], q)
+	c.mu.Unlock()
+}
+
+// foreign makes txns of module 2 on the file that module 1 makes.
+func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries [][]byte) {
+	b := openEngine(t, vfs.NewMem(), 2, true)
+	defer b.close(t)
+	ctx := context.Background()
+	ship(t, e, b, origin.Stream{Group: 1, Module: 1, Incarnation: 1})
+	g := b.fileByID(f.id)
+	key := func(s string) []byte { return record.AppendKey(nil, f.identity.number, []byte(s)) }
+	commit := func(chs ...change) {
+		if _, err := b.commit(ctx, "far", chs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 12 {
+		commit(change{file: g, kind: insert, data: fmt.Appendf(nil, "9%03d%c-far", i, 'a'+i%4)})
+	}
+	commit(change{file: g, kind: rewrite, addr: key("9003"), data: []byte("9003z-far")}, change{file: g, kind: remove, addr: key("9004")},
+		change{file: g, kind: insert, data: []byte("9100q-far")})
+	commit(change{file: g, kind: rewrite, addr: key("9005"), data: []byte("9105z-moved")})
+	if _, err := b.createFile(ctx, "far", "%s#d>main>far", call.OrgRelative, 20); err != nil {
+		t.Fatal(err)
+	}
+	h, _ := b.file("%s#d>main>far")
+	for i := range 5 {
+		commit(change{file: h, kind: insert, data: fmt.Appendf(nil, "number %d", i)})
+	}
+	s := origin.Stream{Group: 1, Module: 2, Incarnation: 1}
+	l, err := b.j.Read(s, 0, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range l {
+		txn := new(origin.Txn)
+		if err := entry.Decode(x.Bytes, origin.Dot{Stream: s, Seq: x.Seq}, txn); err != nil {
+			t.Fatal(err)
+		}
+		txns, entries = append(txns, txn), append(entries, x.Bytes)
+	}
+	return txns, entries
+}
+
+// TestCrashAtEveryWrite crashes before each write to the file system while
+// programs write, and while txns of another module come; then it starts again
+// on what is left. Nothing acknowledged is gone, and files, indexes and counts
+// are what the journal says: a change, its entries and its journal entry are
+// there together or not at all.
+func TestCrashAtEveryWrite(t *testing.T) {
+	for _, keep := range []int{0, 50, 100} {
+		t.Run(fmt.Sprintf("unflushed=%d%%", keep), func(t *testing.T) { crashRun(t, keep) })
+	}
+}
+
+func crashRun(t *testing.T, keep int) {
+	c := &crasher{mem: vfs.NewCrashableMem(), keep: keep, step: 1, acked: map[origin.Stream]origin.Seq{}}
+	e := openEngine(t, errorfs.Wrap(c.mem, c), 1, false)
+	c.j = e.j.Durable
+	own := origin.Stream{Group: 1, Module: 1, Incarnation: 1}
+	ctx := context.Background()
+	f := keyedFile(t, e, "%s#d>main>a")
+	txns, entries := foreign(t, e, f)
+	c.mu.Lock()
+	c.on = true
+	c.mu.Unlock()
+
+	var wg sync.WaitGroup
+	for w := range 3 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			r := rand.New(rand.NewPCG(uint64(w), 3))
+			for range 100 {
+				id := fmt.Sprintf("%d%03d", w, r.IntN(8))
+				ch := change{file: f, kind: insert, data: fmt.Appendf(nil, "%s%c-%d", id, 'a'+r.IntN(3), r.IntN(1000))}
+				if k := r.IntN(4); k >= 2 {
+					ch.addr = record.AppendKey(nil, f.identity.number, []byte(id))
+					ch.kind = rewrite
+					if k == 3 {
+						ch.kind, ch.data = remove, nil
+					}
+				}
+				chs := []change{ch}
+				if r.IntN(5) == 0 {
+					chs = append(chs, change{file: f, kind: insert, data: fmt.Appendf(nil, "%dx%02dm-many", w, r.IntN(100))})
+				}
+				out, err := e.commit(ctx, "test", chs)
+				switch {
+				case err == nil:
+					c.ack(own, out[0].dot.Seq)
+				case !errors.Is(err, call.InvalidDuplicateKey) && !errors.Is(err, call.RecordNotFound):
+					t.Error(err)
+				}
+			}
+		}()
+	}
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		for i := range txns {
+			if err := e.Apply(ctx, txns[i], entries[i], false); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		for i := range 4 {
+			path := fmt.Sprintf("%%s#d>main>log%d", i)
+			g, err := e.createFile(ctx, "test", path, call.OrgSequential, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for n := range 3 {
+				out, err := e.commit(ctx, "test", []change{{file: g, kind: insert, data: fmt.Appendf(nil, "line %d", n)}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.ack(own, out[0].dot.Seq)
+			}
+			switch i {
+			case 0:
+				err = e.truncateFile(ctx, "test", path)
+			case 1:
+				err = e.deleteFile(ctx, "test", path)
+			case 2:
+				err = e.renameFile(ctx, "test", path, "%s#d>main>other")
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	wg.Wait()
+	c.mu.Lock()
+	c.on = false
+	all := c.all
+	c.mu.Unlock()
+	e.close(t)
+	if len(all) < 80 {
+		t.Fatalf("only %d writes to crash at", len(all))
+	}
+	t.Logf("%d crashes", len(all))
+	if testing.Short() {
+		for i := range all {
+			if i%7 != 0 {
+				all[i].fs = nil
+			}
+		}
+	}
+	for _, x := range all {
+		if x.fs == nil {
+			continue
+		}
+		if err := checkCrashed(t, x); err != nil {
+			t.Errorf("crash before write %d: %v", x.k, err)
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// checkCrashed starts a module on what a crash left.
+func checkCrashed(t *testing.T, x crashed) error {
+	e := openEngine(t, x.fs, 1, true)
+	defer e.close(t)
+	for s, p := range x.acked {
+		if got := e.j.Tail(s).Seq; got < p.Seq {
+			return fmt.Errorf("stream %v stands at %d, %d was acknowledged", s, got, p.Seq)
+		}
+	}
+	for s, p := range x.durable {
+		if got := e.j.Tail(s).Seq; got < p.Seq {
+			return fmt.Errorf("stream %v stands at %d, %d was said to be durable", s, got, p.Seq)
+		}
+		if h, ok, err := e.j.HashAt(s, p.Seq); err != nil || !ok || h != p.Hash {
+			return fmt.Errorf("stream %v has another chain at %d: %v", s, p.Seq, err)
+		}
+	}
+	// Another module that takes the same txns in the same order.
+	m := openEngine(t, vfs.NewMem(), 3, true)
+	defer m.close(t)
+	var failed error
+	err := e.j.Local(0, func(_ uint64, s origin.Stream, first origin.Seq, count int) bool {
+		for q := first; q < first+origin.Seq(count); q++ {
+			got, ok, err := e.j.Get(origin.Dot{Stream: s, Seq: q})
+			if err != nil || !ok {
+				failed = fmt.Errorf("journal lacks %v:%d: %v", s, q, err)
+				return false
+			}
+			txn := new(origin.Txn)
+			if failed = entry.Decode(got.Bytes, origin.Dot{Stream: s, Seq: q}, txn); failed != nil {
+				return false
+			}
+			if failed = m.Apply(context.Background(), txn, got.Bytes, false); failed != nil {
+				return false
+			}
+		}
+		return true
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	if got, want := describe(t, e), describe(t, m); got != want {
+		return fmt.Errorf("files are not what the journal says:\n%s\nthe journal says:\n%s", got, want)
+	}
+	for _, s := range e.Account() {
+		if s.Missing() != 0 {
+			return fmt.Errorf("account: %+v", s)
+		}
+	}
+	// It goes on: a new change is taken and found.
+	f, err := e.file("%s#d>main>a")
+	if err != nil {
+		return err
+	}
+	if _, err := e.commit(context.Background(), "after", []change{{file: f, kind: insert, data: []byte("8888a-after")}}); err != nil {
+		return err
+	}
+	if !slices.Contains(list(t, e, f, f.index("id")), "8888a-after") {
+		return errors.New("what was written after the crash is not there")
+	}
+	return nil
+}
+
+// describe gives all that can be read of a module's files.
+func describe(t *testing.T, e *testEngine) string {
+	var b strings.Builder
+	for _, i := range e.Files("%s#d>main") {
+		f := e.fileByID(i.ID)
+		fmt.Fprintf(&b, "%s %d records %d bytes\n  %q\n", i.Path, i.Records, i.Bytes, list(t, e, f, nil))
+		for _, x := range f.indexes {
+			fmt.Fprintf(&b, "  by %s: %q\n", x.Name, list(t, e, f, x))
+		}
+	}
+	return b.String()
+}
