@@ -77,13 +77,6 @@ func (m *Mesh) serve(ctx context.Context, peer origin.Module, stream net.Conn) {
 	}
 	old := m.serving[peer]
 	m.serving[peer] = v
-	if s := m.sessions[peer]; s != nil {
-		// It is there: this is the time to dial it.
-		select {
-		case s.nudge <- struct{}{}:
-		default:
-		}
-	}
 	m.mu.Unlock()
 	if old != nil {
 		old.end() // it is of a time before
@@ -126,6 +119,13 @@ func (v *served) serve(ctx context.Context) error {
 	m.mu.Lock()
 	if m.serving[v.peer] == v {
 		v.link.serving = true
+	}
+	if s := m.sessions[v.peer]; s != nil {
+		// It is there, and we understand each other: this is the time to dial.
+		select {
+		case s.nudge <- struct{}{}:
+		default:
+		}
 	}
 	m.mu.Unlock()
 
