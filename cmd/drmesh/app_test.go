@@ -195,7 +195,7 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%s: %q lacks %q", c.name, errs, s)
 			}
 		}
-		code, out, errs = drmesh(t, append(strings.Fields(c.args), "-o", "json")...)
+		code, _, errs = drmesh(t, append(strings.Fields(c.args), "-o", "json")...)
 		if strings.Contains(c.args, "-o xml") {
 			continue
 		}
