@@ -194,14 +194,25 @@ func ship(from, to *module, s origin.Stream) (int, error) {
 	return len(l), nil
 }
 
+// how says where a transcript runs.
+type how struct {
+	overSocket bool
+	unshared   bool // on files of the module alone
+}
+
+// own is where unshared files are.
+const own = "%s#d>alone"
+
 // runTranscript runs one file; each begins with empty modules.
-func runTranscript(t *testing.T, file string, overSocket bool, worked map[string]bool) {
+func runTranscript(t *testing.T, file string, h how, worked map[string]bool) {
 	modules := map[int]*module{}
 	at := func(n int) *module {
 		if modules[n] == nil {
-			modules[n] = openModule(t, n, overSocket)
-			if err := modules[n].eng.MakeDirs(context.Background(), root); err != nil {
-				t.Fatal(err)
+			modules[n] = openModule(t, n, h.overSocket)
+			for _, d := range []string{root, own} {
+				if err := modules[n].eng.MakeDirs(context.Background(), d); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		return modules[n]
@@ -247,12 +258,19 @@ func runTranscript(t *testing.T, file string, overSocket bool, worked map[string
 		case "end":
 			err = w.End(arg(0))
 		case "calls":
-			out, err = w.Calls(d.Input)
+			in := d.Input
+			if h.unshared {
+				in = strings.ReplaceAll(in, root, own)
+			}
+			out, err = w.Calls(in)
 		case "ship":
 			var n int
 			n, err = ship(at(num(0, 0)), at(num(1, 0)), streamOf(origin.Module(num(0, 0))))
 			out = fmt.Sprintf("%d txns\n", n)
 		case "txns":
+			if h.unshared {
+				return d.Expected // they have no journal
+			}
 			out, err = showTxns(at(num(0, 1)), streamOf(origin.Module(num(0, 1))), num(1, 0))
 		case "counts":
 			m := at(num(0, 1))
@@ -298,8 +316,8 @@ func showTxns(m *module, s origin.Stream, last int) (string, error) {
 	return b.String(), nil
 }
 
-// TestTranscripts runs every transcript in process and over the socket, and
-// holds docs/calls.md against what worked in them.
+// TestTranscripts runs every transcript in process, over the socket, and on
+// files that are not shared, and holds docs/calls.md against what worked in them.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.td")
 	if err != nil || len(files) == 0 {
@@ -308,13 +326,14 @@ func TestTranscripts(t *testing.T) {
 	worked := map[string]bool{}
 	for _, f := range files {
 		name := strings.TrimSuffix(filepath.Base(f), ".td")
-		t.Run(name+"/process", func(t *testing.T) { runTranscript(t, f, false, worked) })
-		t.Run(name+"/socket", func(t *testing.T) {
-			if rewriting() {
-				return
-			}
-			runTranscript(t, f, true, worked)
-		})
+		t.Run(name+"/process", func(t *testing.T) { runTranscript(t, f, how{}, worked) })
+		if rewriting() {
+			continue
+		}
+		t.Run(name+"/socket", func(t *testing.T) { runTranscript(t, f, how{overSocket: true}, worked) })
+		if name != "files" && name != "overtaken" { // they are about shares
+			t.Run(name+"/unshared", func(t *testing.T) { runTranscript(t, f, how{unshared: true}, worked) })
+		}
 	}
 	if !t.Failed() {
 		checkPage(t, worked)
