@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -361,7 +362,7 @@ func (n *Node) openControl(ctx context.Context) (err error) {
 // openMesh starts the moving of txns.
 func (n *Node) openMesh() {
 	n.mesh = mesh.New(mesh.Config{Self: n.dir.Number, MeshID: n.dir.MeshID, Network: network{n.net}, Source: source{n}, Sink: sink{n},
-		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, Logger: n.log})
+		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, May: n.mayPull, Logger: n.log})
 	n.mesh.HandleRPC("propose", n.servePropose)
 	n.mesh.HandleRPC("vector", n.serveVector)
 	n.mesh.HandleRPC("digest", n.serveDigest)
@@ -438,3 +439,9 @@ func (n *Node) dotName(d origin.OpDot) string {
 }
 
 var _ = call.OrgFixed
+
+// mayPull tells whether a neighbour may be served a stream: it holds the
+// stream's group.
+func (n *Node) mayPull(peer origin.Module, s origin.Stream) bool {
+	return slices.Contains(n.ctl.state().Tables().Holders(s.Group), peer)
+}
