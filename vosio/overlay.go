@@ -125,3 +125,12 @@ func provisional(addr []byte) bool {
 	}
 	return true
 }
+
+// provisionalSpot reports the same of a place in physical order.
+func provisionalSpot(s spot) bool {
+	if provisional(s) {
+		return true
+	}
+	// With an identity key: birth, then address.
+	return len(s) > record.BirthSize && s[0] == 0xff && provisional(append([]byte{record.KindBirth}, s[:record.BirthSize]...))
+}

@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -20,6 +21,7 @@ type port struct {
 	owner lock.Owner
 
 	isOpen     bool
+	opens      int // counts its opens
 	file       origin.FileID
 	io, access int
 	index      string // of the open; '' is none
@@ -31,7 +33,9 @@ type port struct {
 	cur        *rec
 	positioned bool
 	next       nextPlace
-	shown      map[string][]origin.OpDot // what reads of this port showed, by register, until written
+	// What reads of this port showed, by register, until written: of late, and
+	// before that.
+	shown, shownOld map[string][]origin.OpDot
 }
 
 // nextPlace is a place in the order in force.
@@ -49,9 +53,9 @@ const (
 	afterSpot // the record after
 )
 
-// maxShown bounds what a port remembers of its reads; beyond, the oldest are
-// forgotten, and a write to such a record counts as having seen all.
-const maxShown = 1024
+// maxShown bounds what a port remembers of its reads, twice; beyond, the oldest
+// are forgotten, and a write to such a record counts as having seen all.
+const maxShown = 8192
 
 func (p *Process) attachPort(_ context.Context, q *call.Request, r *call.Reply) error {
 	full, err := p.fullPath(q.Path)
@@ -71,11 +75,10 @@ func (p *Process) attachPort(_ context.Context, q *call.Request, r *call.Reply) 
 		id++ // numbers are 16 bits wide: they are used again
 	}
 	x := &port{id: id, name: q.Name, path: full, owner: p.e.locks.owner()}
-	if x.name == "" {
-		x.name = fmt.Sprintf("port_%d", x.id)
-	}
 	p.ports[x.id] = x
-	p.names[x.name] = x.id
+	if x.name != "" {
+		p.names[x.name] = x.id
+	}
 	r.Port = x.id
 	return nil
 }
@@ -112,7 +115,9 @@ func (p *Process) detachPort(_ context.Context, q *call.Request, _ *call.Reply) 
 	}
 	p.closePort(x)
 	delete(p.ports, x.id)
-	delete(p.names, x.name)
+	if x.name != "" {
+		delete(p.names, x.name)
+	}
 	return nil
 }
 
@@ -133,6 +138,7 @@ func (p *Process) closePort(x *port) {
 		p.e.locks.releaseAll(x.owner)
 	}
 	x.isOpen, x.cur, x.positioned, x.next, x.shown = false, nil, false, nextPlace{}, nil
+	x.shownOld = nil
 }
 
 func (p *Process) seqOpen(ctx context.Context, q *call.Request, r *call.Reply) error {
@@ -222,6 +228,11 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 			if err := e.locks.acquire(ctx, x.owner, fileObject(f.id), m, limit, busy); err != nil {
 				return fmt.Errorf("open %s: %w", x.path, err)
 			}
+			if g := e.cat.file(f.id); g == nil || g.deleted && g.shown == "" {
+				// Deleted while this open waited.
+				e.locks.releaseAll(x.owner)
+				return fmt.Errorf("open %s: it was deleted meanwhile: %w", x.path, call.ObjectNotFound)
+			}
 		}
 	}
 	if q.IO == call.Output && !created && f.recordCount() > 0 {
@@ -230,13 +241,19 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 			return err
 		}
 	}
-	x.isOpen, x.file, x.io, x.access, x.index, x.order = true, f.id, q.IO, q.Access, index, index
+	x.isOpen, x.file, x.io, x.access, x.index = true, f.id, q.IO, q.Access, index
+	x.opens++
 	x.implicit = mode == call.ImplicitLocking && q.IO != call.DirtyInput
-	x.cur, x.positioned, x.next = nil, false, nextPlace{kind: atFirst}
-	if q.IO == call.Output || q.IO == call.Append {
+	x.rewind()
+	return nil
+}
+
+// rewind puts a port where its open put it.
+func (x *port) rewind() {
+	x.order, x.cur, x.positioned, x.next = x.index, nil, false, nextPlace{kind: atFirst}
+	if x.io == call.Output || x.io == call.Append {
 		x.next.kind = atEnd
 	}
-	return nil
 }
 
 func orgOf(org int) int {
@@ -313,16 +330,33 @@ func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte,
 	return func() { p.e.locks.release(x.owner, object) }, nil
 }
 
-// show remembers what a read showed.
+// show remembers what a read showed, on a port that can rewrite it.
 func (x *port) show(r *rec) {
+	if x.io != call.Update {
+		return
+	}
 	if x.shown == nil || len(x.shown) >= maxShown {
-		x.shown = map[string][]origin.OpDot{}
+		x.shown, x.shownOld = map[string][]origin.OpDot{}, x.shown
 	}
 	x.shown[string(r.addr)] = r.dots
 }
 
 // seen gives what this port's reads showed of a register.
 func (x *port) seen(addr []byte) (dots []origin.OpDot, ok bool) {
-	dots, ok = x.shown[string(addr)]
-	return dots, ok
+	if dots, ok = x.shown[string(addr)]; ok {
+		return dots, ok
+	}
+	if dots, ok = x.shownOld[string(addr)]; ok {
+		return dots, ok
+	}
+	if x.cur != nil && bytes.Equal(x.cur.addr, addr) {
+		return x.cur.dots, true // positioned to, or written
+	}
+	return nil, false
+}
+
+// forget is for a register that the port wrote.
+func (x *port) forget(addr []byte) {
+	delete(x.shown, string(addr))
+	delete(x.shownOld, string(addr))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -78,12 +79,12 @@ func (p *Process) noteRead(f *file, r *rec) {
 // give puts a record into a reply.
 func give(q *call.Request, r *call.Reply, x *rec) error {
 	r.Length = len(x.data)
-	r.Data = x.data
+	r.Data = slices.Clone(x.data) // the caller's; the port keeps its own
 	if n, ok := record.Number(x.addr); ok {
 		r.Number = int64(n)
 	}
 	if q.Max > 0 && len(x.data) > q.Max {
-		r.Data = x.data[:q.Max]
+		r.Data = r.Data[:q.Max]
 		return fmt.Errorf("record of %d bytes, buffer of %d: %w", len(x.data), q.Max, call.LongRecord)
 	}
 	return nil
@@ -304,8 +305,9 @@ func (p *Process) write(ctx context.Context, x *port, f *file, ch change) (commi
 	if err != nil {
 		return committed{}, err
 	}
-	delete(x.shown, string(ch.addr))
-	if ch.kind != remove && x.shown != nil {
+	x.forget(ch.addr)
+	x.forget(out[0].addr)
+	if ch.kind == rewrite {
 		x.show(&rec{addr: out[0].addr, dots: oneDot(out[0])})
 	}
 	return out[0], nil
@@ -338,7 +340,7 @@ func (e *Engine) forbidFile(f *file, process string) error {
 // added makes a new record current: what follows is the end in physical order,
 // the entry after it in an index.
 func (x *port) added(f *file, c committed, data []byte) {
-	r := &rec{addr: c.addr, birth: c.birth, data: data, life: 1, dots: oneDot(c)}
+	r := &rec{addr: c.addr, birth: c.birth, data: slices.Clone(data), life: 1, dots: oneDot(c)}
 	x.cur, x.positioned = r, false
 	if x.order != "" {
 		if ix := f.index(x.order); ix != nil {

@@ -29,8 +29,7 @@ func checkNumber(x *port, n int64) error {
 
 func numberAt(n int64) spot { return record.AppendNumber(nil, uint64(n)) }
 
-// relPoint finds the record of a number.
-func (p *Process) relPoint(q *call.Request) (*port, *file, error) {
+func (p *Process) numberedForRead(q *call.Request) (*port, *file, error) {
 	x, f, err := p.numbered(q)
 	if err != nil {
 		return nil, nil, err
@@ -38,30 +37,39 @@ func (p *Process) relPoint(q *call.Request) (*port, *file, error) {
 	if err := x.mayRead(); err != nil {
 		return nil, nil, err
 	}
-	if err := checkNumber(x, q.Number); err != nil {
-		return nil, nil, err
-	}
-	r, ok, err := p.e.record(p.view(f), f, numberAt(q.Number))
+	return x, f, checkNumber(x, q.Number)
+}
+
+// ofNumber finds the record of a number.
+func (p *Process) ofNumber(x *port, f *file, n int64) (*rec, spot, error) {
+	r, ok, err := p.e.record(p.view(f), f, numberAt(n))
 	if err != nil {
 		return nil, nil, err
 	}
-	if !ok {
-		last, err := highestNumber(p.view(f), f.id)
-		if err != nil {
-			return nil, nil, err
-		}
-		if q.Number > last {
-			return nil, nil, fmt.Errorf("%s, record %d of %d: %w", x.path, q.Number, last, call.EndOfFile)
-		}
-		return nil, nil, fmt.Errorf("%s, record %d: %w", x.path, q.Number, call.RecordNotFound)
+	if ok {
+		return &r, numberAt(n), nil
 	}
-	x.order = ""
-	x.point(&r, numberAt(q.Number))
-	return x, f, nil
+	last, err := highestNumber(p.view(f), f.id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if n > last {
+		return nil, nil, fmt.Errorf("%s, record %d of %d: %w", x.path, n, last, call.EndOfFile)
+	}
+	return nil, nil, fmt.Errorf("%s, record %d: %w", x.path, n, call.RecordNotFound)
 }
 
 func (p *Process) relRead(ctx context.Context, q *call.Request, r *call.Reply) error {
-	return p.both(q, func() error { _, _, err := p.relPoint(q); return err }, func() error { return p.seqRead(ctx, q, r) })
+	x, f, err := p.numberedForRead(q)
+	if err != nil {
+		return err
+	}
+	got, err := p.readFound(ctx, x, f, nil, func() (*rec, spot, error) { return p.ofNumber(x, f, q.Number) })
+	if err != nil {
+		return err
+	}
+	x.order = ""
+	return give(q, r, got)
 }
 
 func (p *Process) relPosition(_ context.Context, q *call.Request, _ *call.Reply) error {
@@ -73,17 +81,23 @@ func (p *Process) relPosition(_ context.Context, q *call.Request, _ *call.Reply)
 		x.order, x.cur, x.positioned, x.next = "", nil, false, nextPlace{kind: atFirst}
 		return nil
 	}
-	_, _, err := p.relPoint(q)
-	return err
+	x, f, err := p.numberedForRead(q)
+	if err != nil {
+		return err
+	}
+	r, at, err := p.ofNumber(x, f, q.Number)
+	if err != nil {
+		return err
+	}
+	x.order = ""
+	x.point(r, at)
+	return nil
 }
 
 // relPointFrom finds the first record of a number or above.
 func (p *Process) relPointFrom(q *call.Request) error {
-	x, f, err := p.numbered(q)
+	x, f, err := p.numberedForRead(q)
 	if err != nil {
-		return err
-	}
-	if err := checkNumber(x, q.Number); err != nil {
 		return err
 	}
 	r, at, err := p.seek(p.view(f), f, nil, nextPlace{atSpot, numberAt(q.Number)})

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
 	"drmesh/vosio/call"
@@ -113,7 +116,7 @@ func (p *Process) replace(ctx context.Context, x *port, f *file, cur *rec, data 
 	if err != nil {
 		return err
 	}
-	x.cur = &rec{addr: c.addr, birth: c.birth, data: data, life: cur.life, dots: oneDot(c)}
+	x.cur = &rec{addr: c.addr, birth: c.birth, data: slices.Clone(data), life: cur.life, dots: oneDot(c)}
 	return nil
 }
 
@@ -191,12 +194,12 @@ func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call
 	if p.e.locks.inUse(x.owner, f.id) {
 		return fmt.Errorf("truncate %s: %w", x.path, call.FileInUse)
 	}
-	if p.txn != nil && p.txn.touched[f.id] {
-		return fmt.Errorf("truncate %s: the transaction has changed it: %w", x.path, call.FileInUse)
-	}
 	ix, err := x.orderOf(f)
 	if err != nil {
 		return err
+	}
+	if f.attribute(attrTransaction) == "1" {
+		return p.truncateInTransaction(ctx, x, f, ix)
 	}
 	n := x.next
 	whole := n.kind == atFirst
@@ -214,23 +217,66 @@ func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call
 		x.cur, x.positioned, x.next = nil, false, nextPlace{kind: atFirst}
 		return nil
 	}
+	rest, err := p.rest(p.e.db, x, f, ix)
+	if err != nil {
+		return err
+	}
 	var chs []change
-	for {
-		r, at, err := p.seek(p.e.db, f, ix, n)
-		if err != nil {
-			return err
-		}
-		if r == nil {
-			break
-		}
+	for _, r := range rest {
 		chs = append(chs, change{file: f, kind: remove, addr: r.addr})
-		n = nextPlace{afterSpot, at}
 	}
 	if err := p.e.forbidFileOf(f, p.name); err != nil {
 		return err
 	}
 	if _, err := p.e.commit(ctx, p.name, chs); err != nil {
 		return err
+	}
+	x.cur, x.positioned = nil, false
+	return nil
+}
+
+// rest lists the records from the next one to the end.
+func (p *Process) rest(v pebble.Reader, x *port, f *file, ix *index) ([]*rec, error) {
+	s, err := p.e.scan(v, f, ix)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	ok := false
+	switch x.next.kind {
+	case atFirst:
+		ok = s.First()
+	case atSpot:
+		ok = s.SeekGE(x.next.at)
+	case afterSpot:
+		ok = s.After(x.next.at)
+	}
+	var l []*rec
+	for ; ok; ok = s.Next() {
+		if len(l) >= maxTransaction {
+			return nil, fmt.Errorf("truncate %s: more than %d records: %w", x.path, maxTransaction, call.TxnTooLarge)
+		}
+		r := *s.record()
+		r.data = nil
+		l = append(l, &r)
+	}
+	return l, s.Err()
+}
+
+// truncateInTransaction removes the rest record by record, so that an abort
+// brings it back.
+func (p *Process) truncateInTransaction(ctx context.Context, x *port, f *file, ix *index) error {
+	if p.txn == nil {
+		return fmt.Errorf("truncate %s: %w", x.path, call.NoTransaction)
+	}
+	rest, err := p.rest(p.view(f), x, f, ix)
+	if err != nil {
+		return err
+	}
+	for _, r := range rest {
+		if _, err := p.write(ctx, x, f, change{kind: remove, addr: r.addr}); err != nil {
+			return err
+		}
 	}
 	x.cur, x.positioned = nil, false
 	return nil

@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -25,7 +26,7 @@ type transaction struct {
 	reads   map[string]expectation
 	touched map[origin.FileID]bool
 	n       uint32
-	saved   map[int]savedPosition
+	saved   map[*port]savedPosition
 	// aborted is set by whoever made it lose: a deadlock's winner, or a lock
 	// that took too long.
 	aborted atomic.Bool
@@ -39,6 +40,7 @@ type netChange struct {
 }
 
 type savedPosition struct {
+	opens      int // which open of the port it was
 	cur        *rec
 	positioned bool
 	next       nextPlace
@@ -53,10 +55,10 @@ func (p *Process) startTransaction(context.Context, *call.Request, *call.Reply) 
 		return fmt.Errorf("start transaction: %w", call.TransactionRunning)
 	}
 	t := &transaction{owner: p.e.locks.owner(), overlay: p.e.overlay(), byAddr: map[string]*netChange{}, reads: map[string]expectation{},
-		touched: map[origin.FileID]bool{}, saved: map[int]savedPosition{}}
+		touched: map[origin.FileID]bool{}, saved: map[*port]savedPosition{}}
 	p.e.locks.rank(t.owner, 0, func() { t.aborted.Store(true) })
-	for id, x := range p.ports {
-		t.saved[id] = savedPosition{x.cur, x.positioned, x.next, x.order}
+	for _, x := range p.ports {
+		t.saved[x] = savedPosition{x.opens, x.cur, x.positioned, x.next, x.order}
 	}
 	p.txn = t
 	return nil
@@ -98,6 +100,8 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 			t.noteRead(f, &r)
 		}
 	}
+	// The caller's buffer is its own again when the call ends.
+	ch.data = slices.Clone(ch.data)
 	t.n++
 	c, err := p.e.tentative(t.overlay, &ch, t.n)
 	if err != nil {
@@ -190,14 +194,7 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 		// The program must abort it before it starts another.
 		return fmt.Errorf("commit transaction: %w", call.TPAborted)
 	}
-	var chs []change
-	var of []*netChange
-	for _, n := range t.net {
-		if !n.gone {
-			chs = append(chs, n.ch)
-			of = append(of, n)
-		}
-	}
+	chs, of := t.changes()
 	var expect []expectation
 	for _, x := range t.reads {
 		expect = append(expect, x)
@@ -208,33 +205,129 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 	}
 	if err != nil {
 		t.aborted.Store(true)
+		p.e.locks.releaseAll(t.owner)
+		switch call.CodeOf(err) {
+		case call.InvalidDuplicateKey, call.RecordNotFound, call.RecordAlreadyExists:
+			// Programs of this module were kept out by locks: another module
+			// was there first.
+			return fmt.Errorf("commit transaction: %w: %v", call.TPAborted, err)
+		}
 		return fmt.Errorf("commit transaction: %w", err)
 	}
-	// Records that had provisional addresses have their own now.
+	// Records that had provisional addresses and births have their own now.
 	at := map[string]committed{}
-	for i, n := range of {
-		at[string(n.at)] = out[i]
+	for i, k := range of {
+		at[k] = out[i]
 	}
 	for _, x := range p.ports {
-		if x.cur == nil {
-			continue
-		}
-		c, ok := at[string(x.cur.addr)]
-		if !ok {
-			continue
-		}
-		moved := provisional(x.cur.addr)
-		x.cur = &rec{addr: c.addr, birth: c.birth, data: x.cur.data, life: x.cur.life, dots: oneDot(c)}
-		if moved && x.next.kind == afterSpot {
-			if f := p.e.cat.file(x.file); f != nil {
-				if ix, err := x.orderOf(f); err == nil {
-					x.next.at = spotOf(f, ix, x.cur)
-				}
+		if x.isOpen && t.touched[x.file] {
+			if err := p.settle(x, at); err != nil {
+				return err
 			}
 		}
 	}
 	p.endTransaction()
 	return nil
+}
+
+// changes are the transaction's net changes, one for each register, and the
+// registers as the overlay knows them.
+//
+// A record that moved to another key is one change, which keeps its birth. When
+// it moved to a key that another record of the transaction left, as in a swap,
+// the changes of both are those of their registers: each register that stood
+// has new bytes or goes.
+func (t *transaction) changes() (chs []change, of []string) {
+	from, to := map[string]*netChange{}, map[string]*netChange{}
+	for _, n := range t.net {
+		if n.gone {
+			continue
+		}
+		if n.ch.kind != insert {
+			from[t.key(n.ch.file.id, n.ch.addr)] = n
+		}
+		if n.ch.kind != remove {
+			to[t.key(n.ch.file.id, n.at)] = n
+		}
+	}
+	tangled := map[*netChange]bool{}
+	var tangle func(n *netChange)
+	tangle = func(n *netChange) {
+		if n == nil || tangled[n] {
+			return
+		}
+		tangled[n] = true
+		tangle(to[t.key(n.ch.file.id, n.ch.addr)])
+		tangle(from[t.key(n.ch.file.id, n.at)])
+	}
+	for k, n := range to {
+		if left := from[k]; left != nil && left != n {
+			tangle(n)
+		}
+	}
+	add := func(ch change, k string) { chs, of = append(chs, ch), append(of, k) }
+	for _, n := range t.net {
+		if n.gone {
+			continue
+		}
+		f := n.ch.file
+		if !tangled[n] {
+			k := t.key(f.id, n.at)
+			add(n.ch, k)
+			continue
+		}
+		if n.ch.kind != insert {
+			k := t.key(f.id, n.ch.addr)
+			if taker := to[k]; taker != nil {
+				add(change{file: f, kind: rewrite, addr: n.ch.addr, data: taker.ch.data}, k)
+			} else {
+				add(change{file: f, kind: remove, addr: n.ch.addr}, k)
+			}
+		}
+		if n.ch.kind != remove {
+			if k := t.key(f.id, n.at); from[k] == nil {
+				add(change{file: f, kind: insert, addr: n.at, data: n.ch.data}, k)
+			}
+		}
+	}
+	return chs, of
+}
+
+// settle gives a port that stands at a record of the committed transaction the
+// record's own address and birth.
+func (p *Process) settle(x *port, at map[string]committed) error {
+	f := p.e.cat.file(x.file)
+	if f == nil {
+		return nil
+	}
+	ix, err := x.orderOf(f)
+	if err != nil {
+		return nil // the next read says so
+	}
+	if x.cur != nil {
+		if c, ok := at[p.txn.key(f.id, x.cur.addr)]; ok {
+			was := spotOf(f, ix, x.cur)
+			x.cur = &rec{addr: c.addr, birth: c.birth, data: x.cur.data, life: x.cur.life, dots: oneDot(c)}
+			if bytes.Equal(x.next.at, was) {
+				x.next.at = spotOf(f, ix, x.cur)
+			}
+		}
+	}
+	if ix != nil || x.next.kind != atSpot && x.next.kind != afterSpot || !provisionalSpot(x.next.at) {
+		return nil
+	}
+	// It stands where a record of the transaction was, which is gone: behind
+	// all others.
+	s, err := p.e.scan(p.e.db, f, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	x.next = nextPlace{kind: atFirst}
+	if s.Last() {
+		x.next = nextPlace{afterSpot, s.spot()}
+	}
+	return s.Err()
 }
 
 // stands checks, at one moment, that what a transaction read was not changed
@@ -290,9 +383,14 @@ func (p *Process) abort() {
 	if t == nil {
 		return
 	}
-	for id, s := range t.saved {
-		if x := p.ports[id]; x != nil && x.isOpen {
+	for _, x := range p.ports {
+		if !x.isOpen {
+			continue
+		}
+		if s, ok := t.saved[x]; ok && s.opens == x.opens {
 			x.cur, x.positioned, x.next, x.order = s.cur, s.positioned, s.next, s.order
+		} else if t.touched[x.file] {
+			x.rewind() // opened in the transaction
 		}
 	}
 	p.endTransaction()

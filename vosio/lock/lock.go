@@ -2,8 +2,9 @@
 // exclusive, and which wait closes a circle.
 //
 // It is a pure table: Acquire grants or tells who stands in the way, and
-// Release frees. Waiting, waking and time are the caller's. The same calls in
-// the same order give the same answers.
+// Release frees. Waiting, waking and time are the caller's: when something is
+// freed, all who wait call Acquire again. The same calls in the same order give
+// the same answers.
 package lock
 
 import (
@@ -97,6 +98,17 @@ func (t *Table) Release(o Owner, object string) {
 			delete(t.owned, o)
 		}
 	}
+	t.unwait(o)
+}
+
+// unwait forgets who waits for an owner that freed something: they ask again,
+// and until then what they are known to wait for may be history.
+func (t *Table) unwait(o Owner) {
+	for w, blockers := range t.waits {
+		if slices.Contains(blockers, o) {
+			delete(t.waits, w)
+		}
+	}
 }
 
 // ReleaseAll frees all that an owner has.
@@ -111,6 +123,7 @@ func (t *Table) ReleaseAll(o Owner) {
 	}
 	delete(t.owned, o)
 	delete(t.waits, o)
+	t.unwait(o)
 }
 
 // Wait notes that an owner waits for others, and gives the circle that this

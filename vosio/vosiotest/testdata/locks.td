@@ -115,7 +115,8 @@ ok port 2
 ok
 ok "seen"
 
-# Without a lock, data is out of reach until there is one.
+# s$lock_file comes with a later release: until then an open without a lock reads
+# and writes without one.
 calls
 a: create_file path=%s#d>main>n org=sequential
 a: openpath path=%s#d>main>n io=update lock=none access=seq

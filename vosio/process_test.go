@@ -1,0 +1,173 @@
+package vosio
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"drmesh/origin"
+	"drmesh/origin/entry"
+	"drmesh/vosio/call"
+)
+
+// openPort gives a client of a program, and its port on a file.
+func openPort(t testing.TB, e *testEngine, path string, o call.OpenOptions) (call.Client, int) {
+	t.Helper()
+	p := e.NewProcess("test")
+	t.Cleanup(func() { p.Close() })
+	c := call.Client{Caller: p}
+	port, err := c.OpenPath(context.Background(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, port
+}
+
+// A program may use its buffers again as soon as a call is over, and change
+// what a read gave it.
+func TestCallersOwnTheirBuffers(t *testing.T) {
+	e := openEngine(t, vfs.NewMem(), 1, false)
+	t.Cleanup(func() { e.close(t) })
+	ctx := context.Background()
+	f := keyedFile(t, e, "%s#d>main>a")
+	c, port := openPort(t, e, "%s#d>main>a", call.OpenOptions{IO: call.Update, Lock: call.ImplicitLocking, Access: call.Indexed, Index: "id"})
+	buf := []byte("0000a-before")
+	for i := range 3 {
+		copy(buf, fmt.Sprintf("%04d", i))
+		if err := c.KeyedWrite(ctx, port, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copy(buf, "9999z")
+	// The current record is still 0002a: a delete by its key means it.
+	if err := c.KeyedDelete(ctx, port, []byte("0002")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.KeyedRead(ctx, port, "", []byte("0000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(got, "9999z")
+	if next, err := c.SeqRead(ctx, port); err != nil || string(next) != "0001a-before" {
+		t.Fatalf("after a record whose bytes the program changed: %q, %v", next, err)
+	}
+	if err := c.Close(ctx, port); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.setAttribute(ctx, "test", "%s#d>main>a", attrTransaction, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Open(ctx, port, call.OpenOptions{IO: call.Update, Lock: call.ImplicitLocking, Access: call.Indexed, Index: "id"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i := 5; i < 8; i++ {
+		copy(buf, fmt.Sprintf("%04db", i))
+		if err := c.KeyedWrite(ctx, port, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copy(buf, "9999z-after")
+	if err := c.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(list(t, e, f, f.index("id"))), "[0000a-before 0001a-before 0005b-before 0006b-before 0007b-before]"; got != want {
+		t.Errorf("the file has %s, want %s", got, want)
+	}
+}
+
+// A rewrite names what its port was not shown, however many records it read
+// since.
+func TestAPortRemembersManyReads(t *testing.T) {
+	a, b := openEngine(t, vfs.NewMem(), 1, true), openEngine(t, vfs.NewMem(), 2, true)
+	t.Cleanup(func() { a.close(t); b.close(t) })
+	a.SetLazy(true)
+	b.SetLazy(true)
+	ctx := context.Background()
+	keyedFile(t, a, "%s#d>main>a")
+	open := call.OpenOptions{IO: call.Update, Lock: call.ImplicitLocking, Access: call.Indexed, Index: "id"}
+	ca, pa := openPort(t, a, "%s#d>main>a", open)
+	const n = 5000
+	for i := range n {
+		if err := ca.KeyedWrite(ctx, pa, fmt.Appendf(nil, "%04da", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sa, sb := origin.Stream{Group: 1, Module: 1, Incarnation: 1}, origin.Stream{Group: 1, Module: 2, Incarnation: 1}
+	flushed := func(e *testEngine) {
+		if err := e.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flushed(a)
+	ship(t, a, b, sa)
+	if err := ca.SeqPosition(ctx, pa, call.PosBeginning, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if _, err := ca.SeqRead(ctx, pa); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cb, pb := openPort(t, b, "%s#d>main>a", open)
+	if err := cb.KeyedRewrite(ctx, pb, nil, []byte("0000b")); err != nil {
+		t.Fatal(err)
+	}
+	flushed(b)
+	ship(t, b, a, sb)
+	if err := ca.KeyedRewrite(ctx, pa, nil, []byte("0000c")); err != nil {
+		t.Fatal(err)
+	}
+	flushed(a)
+	at := a.j.Tail(sa).Seq
+	l, err := a.j.Read(sa, at-1, 1<<20)
+	if err != nil || len(l) != 1 {
+		t.Fatal(len(l), err)
+	}
+	var txn origin.Txn
+	if err := entry.Decode(l[0].Bytes, origin.Dot{Stream: sa, Seq: at}, &txn); err != nil {
+		t.Fatal(err)
+	}
+	if got := txn.Ops[0].Unseen; len(got) != 1 || got[0].Module != 2 {
+		t.Errorf("the rewrite names %v as unseen, want the version of module 2", got)
+	}
+}
+
+// A program that goes on reading records does not make a transaction lose that
+// waits for one of them.
+func TestNoCircleFromAWaitThatIsOver(t *testing.T) {
+	l := &lockTable{}
+	l.init()
+	port, txn := l.owner(), l.owner()
+	lost := false
+	l.rank(txn, 0, func() { lost = true })
+	ctx := context.Background()
+	if err := l.acquire(ctx, txn, "r2", 2, forever, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.acquire(ctx, port, "r1", 1, forever, 0); err != nil {
+		t.Fatal(err)
+	}
+	// The transaction waits for r1, as far as the table knows; the port has
+	// given it back, and asks for r2.
+	l.mu.Lock()
+	if ok, blockers := l.t.Acquire(txn, "r1", 2); ok || l.t.Wait(txn, blockers) != nil {
+		t.Fatal("the transaction should wait for r1, in no circle")
+	}
+	l.mu.Unlock()
+	l.release(port, "r1")
+	if err := l.acquire(ctx, port, "r2", 1, noWait, call.RecordInUse); call.CodeOf(err) != call.RecordInUse {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	_, blockers := l.t.Acquire(port, "r2", 1)
+	circle := l.t.Wait(port, blockers)
+	l.mu.Unlock()
+	if circle != nil || lost {
+		t.Errorf("circle %v, lost %v: nobody waits for the port any more", circle, lost)
+	}
+}
