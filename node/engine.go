@@ -96,7 +96,7 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 
 // loops counts txns received though they were applied: suppressed loops.
 func (n *Node) loops() int64 {
-	d := n.eng.Duplicates.Load()
+	d := n.eng.Duplicates.Load() + n.applier.Duplicates.Load()
 	for _, l := range n.mesh.Links() {
 		d += l.Dropped
 	}
@@ -676,11 +676,7 @@ func (e engine) Digest(_ context.Context, p string) (*admin.Digest, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	name := i.Rel
-	if i.Share != "" {
-		name = i.Share + ":" + i.Rel
-	}
-	return &admin.Digest{Digest: d, Records: records, Parked: parked, Path: name}, nil
+	return &admin.Digest{Digest: d, Records: records, Parked: parked, Path: i.Rel}, nil
 }
 
 // CompareAt implements admin.Engine.

@@ -3,7 +3,8 @@ package node
 import (
 	"context"
 	"net"
-	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"drmesh/mesh/member"
 	"drmesh/mesh/quicnet"
@@ -22,7 +23,14 @@ func (g gossipNet) OpenStream(ctx context.Context, m origin.Module) (net.Conn, e
 }
 
 func (n *Node) openGossip() {
-	s, err := member.Start(member.Config{Self: n.dir.Number, Instance: uint64(time.Now().UnixNano()), Network: gossipNet{n.net},
+	// The same over restarts, another in a copied directory: two that gossip
+	// under one number are told apart, and one that comes back is not.
+	print, err := n.dir.fingerprint()
+	if err != nil {
+		n.alarm("gossip does not run", err.Error())
+		return
+	}
+	s, err := member.Start(member.Config{Self: n.dir.Number, Instance: xxhash.Sum64String(print), Network: gossipNet{n.net},
 		Peers: func() []origin.Module {
 			var l []origin.Module
 			for _, m := range n.ctl.state().Members {

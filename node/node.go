@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 
 	"drmesh/admin"
 	"drmesh/mesh"
@@ -57,6 +58,8 @@ type Node struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
+	closing  sync.Once
+	closed   error // what close gave; set in closing
 	wants    atomic.Pointer[func(origin.Stream) bool]
 	unproven atomic.Bool   // the directory may be a copy: see fingerprint.go
 	reload   chan struct{} // capacity 1: rules must be made anew
@@ -112,6 +115,10 @@ func pebbleOptions(log *slog.Logger) *pebble.Options {
 		Logger:                      pebbleLogger{log},
 	}
 	o.CacheSize = 32 << 20
+	// Most keys looked up are those of new records, which no table holds.
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
 	return o
 }
 
@@ -213,8 +220,13 @@ func (n *Node) newProcess(name string, cred socket.Cred) socket.Process {
 }
 
 // Close stops a node: doors first, then network, then storage. What was
-// acknowledged is durable.
+// acknowledged is durable. A second Close gives what the first gave.
 func (n *Node) Close() error {
+	n.closing.Do(func() { n.closed = n.close() })
+	return n.closed
+}
+
+func (n *Node) close() error {
 	n.cancel()
 	var errs []error
 	if n.adm != nil {

@@ -649,8 +649,11 @@ func (t *tx) stageOp(i int, local bool) error {
 	}
 	t.e.acct.add(share, Count{t.txn.Dot.Stream, Written, 1})
 	v := t.txn.Version(i)
-	if err := t.load(op.File, op.Address); err != nil {
-		return err
+	// What planChange loaded for the one change of a simple tx still stands.
+	if !(local && len(t.plan) == 1 && !t.b.Indexed()) {
+		if err := t.load(op.File, op.Address); err != nil {
+			return err
+		}
 	}
 	return t.put(f, share, isCatalog, op.Address, &v, by, t.covers(op, local))
 }
