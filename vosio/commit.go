@@ -34,10 +34,25 @@ type request struct {
 	admin   func(*tx) error // writes of the engine's own: no txn
 	look    func()          // a look at the committer's state, between batches
 
-	done   chan error  // capacity 1; nil: nobody waits
-	failed func(error) // told, by the committer, what went wrong when nobody waits
+	// One of these, or none, learns the outcome when it is as durable as the
+	// share asks. The functions must not block.
+	done   chan error  // capacity 1
+	told   func(error) // called by committer or acknowledger
+	failed func(error) // called by the committer, with an error alone
 	out    []committed // for changes: where they went
 	err    error       // Inline
+}
+
+// answer tells the outcome to who asked.
+func (r *request) answer(err error) {
+	switch {
+	case r.done != nil:
+		r.done <- err
+	case r.told != nil:
+		r.told(err)
+	case r.failed != nil && err != nil:
+		r.failed(err)
+	}
 }
 
 // remoteTxn is a txn as it came, in the bytes that go on to others.
@@ -187,9 +202,7 @@ func (e *Engine) commitLoop() {
 			for {
 				select {
 				case r := <-e.queue:
-					if r.done != nil {
-						r.done <- ErrClosed
-					}
+					r.answer(ErrClosed)
 				default:
 					return
 				}
@@ -278,7 +291,7 @@ func (e *Engine) ackLoop() {
 			}
 			flushed(f.vector)
 			for _, w := range f.waiters {
-				w.done <- w.err
+				w.answer(w.err)
 			}
 		case <-due:
 			due = nil
@@ -303,9 +316,7 @@ func (c *committer) handle(r *request) {
 	if r.look != nil {
 		c.cut()
 		r.look()
-		if r.done != nil {
-			r.done <- nil
-		}
+		r.answer(nil)
 		return
 	}
 	err := c.try(r)
@@ -315,15 +326,11 @@ func (c *committer) handle(r *request) {
 	}
 	if err != nil {
 		r.err = err
-		if r.done != nil {
-			r.done <- err
-		} else if r.failed != nil {
-			r.failed(err)
-		}
+		r.answer(err)
 		return
 	}
 	c.n++
-	if r.done != nil {
+	if r.done != nil || r.told != nil {
 		c.waiters = append(c.waiters, r)
 	}
 	if c.b.Indexed() {
@@ -423,7 +430,7 @@ func (c *committer) cut() {
 			e.fatal("commit", err)
 		}
 		for _, w := range f.waiters {
-			w.done <- w.err
+			w.answer(w.err)
 		}
 		f.waiters = nil
 		e.acks <- f

@@ -236,12 +236,8 @@ func (e *Engine) submit(ctx context.Context, r *request) error {
 	if r.done == nil {
 		r.done = make(chan error, 1)
 	}
-	select {
-	case e.queue <- r:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-e.closed:
-		return ErrClosed
+	if err := e.enqueue(ctx, r); err != nil {
+		return err
 	}
 	// Once queued, a change is not taken back: the caller waits for its
 	// outcome, which comes within a flush.
@@ -255,5 +251,17 @@ func (e *Engine) submit(ctx context.Context, r *request) error {
 		default:
 			return ErrClosed
 		}
+	}
+}
+
+// enqueue hands a request to the committer, which is to be at work.
+func (e *Engine) enqueue(ctx context.Context, r *request) error {
+	select {
+	case e.queue <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.closed:
+		return ErrClosed
 	}
 }

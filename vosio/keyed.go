@@ -185,7 +185,7 @@ func (p *Process) keyedRewrite(ctx context.Context, q *call.Request, _ *call.Rep
 		return err
 	}
 	x.order = ix.Name
-	x.positioned, x.next = false, nextPlace{afterSpot, at}
+	x.positioned, x.next = false, nextPlace{afterSpot, follow(f, ix, found, x.cur, at)}
 	return nil
 }
 

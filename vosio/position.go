@@ -227,10 +227,12 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 			at = x.next.at
 		}
 		if count == 0 {
-			ok = s.SeekGE(at)
-			if ok && !bytes.Equal(s.spot(), at) {
-				ok = false
+			// The same record, wherever a rewrite has put it.
+			at = spotOf(f, ix, x.cur)
+			if !s.SeekGE(at) || !bytes.Equal(s.spot(), at) {
+				return fail(call.RecordNotFound)
 			}
+			ok = true
 		} else {
 			ok = s.SeekLT(at)
 			count--

@@ -22,11 +22,13 @@ type Process struct {
 	e    *Engine
 	name string
 
-	turn   sync.Mutex // one call at a time; held across a call's waits
-	ports  map[int]*port
-	names  map[string]int
-	txn    *transaction // nil: none
-	closed bool
+	turn    sync.Mutex // one call at a time; held across a call's waits
+	ports   map[int]*port
+	names   map[string]int
+	txn     *transaction // nil: none
+	closed  bool
+	started []*started     // writes not waited for, in order
+	under   sync.WaitGroup // of those, the ones without an answer
 }
 
 // NewProcess makes the side of a program. name is the process name that the
@@ -59,6 +61,7 @@ func (p *Process) Close() error {
 		return nil
 	}
 	p.closed = true
+	p.settleStarted()
 	p.abort()
 	for _, x := range p.ports {
 		p.closePort(x)
@@ -102,6 +105,17 @@ func init() {
 // Do implements call.Caller. Its error says that the outcome is not known.
 func (p *Process) Do(ctx context.Context, q *call.Request, r *call.Reply) error {
 	*r = call.Reply{}
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	return p.carryOut(ctx, q, r)
+}
+
+// carryOut carries one call out. The process's turn is held.
+func (p *Process) carryOut(ctx context.Context, q *call.Request, r *call.Reply) error {
+	p.settleStarted()
 	e := call.Find(q.Call)
 	if e == nil {
 		p.fail(r, fmt.Errorf("%.64q is no call: %w", q.Call, call.NotAvailable))
@@ -112,12 +126,12 @@ func (p *Process) Do(ctx context.Context, q *call.Request, r *call.Reply) error 
 		p.fail(r, fmt.Errorf("%s: %w", q.Call, call.NotAvailable))
 		return nil
 	}
-	p.turn.Lock()
-	defer p.turn.Unlock()
-	if p.closed {
-		return ErrClosed
-	}
-	err := h(p, ctx, q, r)
+	return p.answer(ctx, r, h(p, ctx, q, r))
+}
+
+// answer puts a call's error into its reply; what comes back says that the
+// outcome is not known.
+func (p *Process) answer(ctx context.Context, r *call.Reply, err error) error {
 	if err == ErrClosed || err != nil && ctx.Err() != nil && call.CodeOf(err) == call.FileFormatError {
 		return err
 	}

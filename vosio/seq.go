@@ -116,8 +116,24 @@ func (p *Process) replace(ctx context.Context, x *port, f *file, cur *rec, data 
 	if err != nil {
 		return err
 	}
-	x.cur = &rec{addr: c.addr, birth: c.birth, data: slices.Clone(data), life: cur.life, dots: oneDot(c)}
+	now := &rec{addr: c.addr, birth: c.birth, data: slices.Clone(data), life: cur.life, dots: oneDot(c)}
+	if ix, err := x.orderOf(f); err == nil {
+		x.next.at = follow(f, ix, cur, now, x.next.at)
+	}
+	x.cur = now
 	return nil
+}
+
+// follow gives the place of a rewritten record for a port that stood at it.
+// Where its key in the order is as before, and only its address is another (its
+// identity key changed), the place is the new one: else the record would be met
+// again, or be taken for its own neighbour.
+func follow(f *file, ix *index, old, now *rec, at spot) spot {
+	was, is := spotOf(f, ix, old), spotOf(f, ix, now)
+	if bytes.Equal(at, was) && bytes.Equal(was[:len(was)-len(old.addr)], is[:len(is)-len(now.addr)]) {
+		return is
+	}
+	return at
 }
 
 // erase deletes a record: there is no current one then, and its follower is

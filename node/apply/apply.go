@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"drmesh/origin"
@@ -54,6 +55,9 @@ type Applier struct {
 	stop chan struct{}
 	done chan struct{}
 	once sync.Once
+
+	// Duplicates counts txns dropped because they were let through before.
+	Duplicates atomic.Int64
 
 	mu    sync.Mutex // protects what follows; never held across a send
 	inbox []run
@@ -260,7 +264,10 @@ func (a *Applier) offer(it item) {
 	}
 	switch a.gate.Offer(causal.Item{Dot: it.txn.Dot, Context: it.txn.Context, Bytes: len(it.bytes), Opaque: it}) {
 	case causal.Held:
-	default: // a duplicate, or behind a gap that a fresh subscription closes
+	case causal.Duplicate:
+		a.Duplicates.Add(1)
+		it.lease.done(1)
+	default: // behind a gap that a fresh subscription closes
 		it.lease.done(1)
 	}
 }

@@ -160,6 +160,51 @@ ok "0004b-moved"
 ok "0008c-TWO"
 e$end_of_file
 
+# A record whose identity key changes keeps its place in another index: it is
+# not met again, nor taken for its own neighbour.
+calls
+a: create_file path=%s#d>main>i org=sequential
+a: create_index path=%s#d>main>i name=id parts=1,2
+a: create_index path=%s#d>main>i name=kind parts=3,1 sw=dup
+a: openpath path=%s#d>main>i io=update lock=implicit access=indexed index=kind
+a: keyed_write p=2 data=11a-x
+a: keyed_write p=2 data=12a-y
+a: keyed_write p=2 data=13a-z
+a: seq_position_read p=2 type=beginning
+a: seq_rewrite p=2 data=91a-x
+a: seq_read p=2
+a: seq_rewrite p=2 data=02a-y
+a: seq_position p=2 type=backward count=1
+a: seq_read p=2
+a: seq_read p=2
+a: keyed_position_rewrite p=2 index=kind key=a rel=eq data=01a-x
+a: seq_read p=2
+a: seq_rewrite p=2 data=02b-moved
+a: seq_position p=2 type=backward count=0
+a: seq_read p=2
+a: detach_port p=2
+----
+ok
+ok
+ok
+ok port 2
+ok
+ok
+ok
+ok "11a-x"
+ok
+ok "12a-y"
+ok
+ok
+ok "91a-x"
+ok "02a-y"
+ok
+ok "02a-y"
+ok
+ok
+ok "02b-moved"
+ok
+
 # Deletes; among duplicates the current record is the one meant.
 calls
 a: keyed_write p=1 data=0002b-back
