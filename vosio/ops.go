@@ -3,6 +3,7 @@ package vosio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -404,9 +405,19 @@ func (e *Engine) Floor(ctx context.Context, s origin.Stream) (floor origin.Stamp
 	return floor, at, err
 }
 
+var errStop = errors.New("stop")
+
 // DropTombstones removes up to limit tombstones that settled allows, oldest
 // first: nothing concurrent with them can still come.
 func (e *Engine) DropTombstones(ctx context.Context, settled func(origin.Dot) bool, limit int) (dropped int, err error) {
+	// Mostly there is none, and nothing to flush for.
+	some := false
+	if err := scanPrefix(e.db, []byte{'v', keyTombstone}, func(_, _ []byte) error { some = true; return errStop }); err != nil && err != errStop {
+		return 0, err
+	}
+	if !some {
+		return 0, nil
+	}
 	err = e.submit(ctx, &request{admin: func(t *tx) error {
 		prefix := []byte{'v', keyTombstone}
 		var keys [][]byte
