@@ -171,3 +171,103 @@ func TestNoCircleFromAWaitThatIsOver(t *testing.T) {
 		t.Errorf("circle %v, lost %v: nobody waits for the port any more", circle, lost)
 	}
 }
+
+// Writes that are started one after the other take effect in that order, share
+// flushes, and move their port as calls do.
+func TestStartedWritesKeepTheirOrder(t *testing.T) {
+	e := openEngine(t, vfs.NewMem(), 1, false)
+	t.Cleanup(func() { e.close(t) })
+	ctx := context.Background()
+	keyedFile(t, e, "%s#d>main>a")
+	f := keyedFile(t, e, "%s#d>main>b")
+	p := e.NewProcess("test")
+	t.Cleanup(func() { p.Close() })
+	c := call.Client{Caller: p}
+	port, err := c.OpenPath(ctx, "%s#d>main>b", call.OpenOptions{IO: call.Update, Lock: call.ImplicitLocking, Access: call.Sequential})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 3000
+	replies := make([]call.Reply, n)
+	answers := make(chan int, n)
+	for i := range n {
+		key := i
+		if i%100 == 99 {
+			key = i - 1 // taken
+		}
+		q := &call.Request{Call: "s$seq_write", Port: port, Data: fmt.Appendf(nil, "%04da", key)}
+		p.Start(ctx, q, &replies[i], func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- i
+		})
+	}
+	// A call of another kind comes behind all of them.
+	if err := c.SeqRewrite(ctx, port, []byte("2998aaaaa")); err != nil {
+		t.Fatal(err)
+	}
+	if len(answers) != n {
+		t.Fatalf("%d of %d answers before the answer to a later call", len(answers), n)
+	}
+	for i := range replies {
+		want := call.Code(0)
+		if i%100 == 99 {
+			want = call.InvalidDuplicateKey
+		}
+		if replies[i].Code != want {
+			t.Fatalf("write %d: %v, want %v", i, replies[i].Code, want)
+		}
+	}
+	got := list(t, e, f, nil)
+	if len(got) != n-n/100 {
+		t.Fatalf("%d records", len(got))
+	}
+	for i, r := range got {
+		want := fmt.Sprintf("%04da", i+i/99)
+		if i == len(got)-1 {
+			want = "2998aaaaa"
+		}
+		if r != want {
+			t.Fatalf("record %d is %q, want %q", i, r, want)
+		}
+	}
+	for range 2 {
+		if _, err := c.SeqRead(ctx, port); call.CodeOf(err) != call.EndOfFile {
+			t.Fatal("the port is not at the end:", err)
+		}
+	}
+	// Wrong calls answer as Do does.
+	for q, want := range map[*call.Request]call.Code{
+		{Call: "s$seq_write", Port: 99}:                                 call.InvalidPortNumber,
+		{Call: "s$keyed_write", Port: port, Data: []byte("9999")}:       call.InvalidAccessMode,
+		{Call: "s$seq_write", Port: port, Data: make([]byte, 32768)}:    call.RecordTooLong,
+		{Call: "s$seq_read", Port: port}:                                call.EndOfFile,
+		{Call: "nonsense"}:                                              call.NotAvailable,
+		{Call: "s$seq_write", Port: port, Data: []byte("0000a in use")}: call.InvalidDuplicateKey,
+	} {
+		var r call.Reply
+		ch := make(chan error, 1)
+		p.Start(ctx, q, &r, func(err error) { ch <- err })
+		if err := <-ch; err != nil || r.Code != want {
+			t.Errorf("%s: %v, %v, want %v", q.Call, err, r.Code, want)
+		}
+	}
+	if l := e.LockCount(); l != 1 {
+		t.Errorf("%d locks are held, want the open's", l)
+	}
+	// A process that ends waits for what it started.
+	var last call.Reply
+	p.Start(ctx, &call.Request{Call: "s$seq_write", Port: port, Data: []byte("9999z")}, &last, func(error) {})
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, e, f, nil); got[len(got)-1] != "9999z" {
+		t.Error("a started write is not there after Close:", got[len(got)-1])
+	}
+	ch := make(chan error, 1)
+	p.Start(ctx, &call.Request{Call: "s$seq_write", Port: port}, &last, func(err error) { ch <- err })
+	if err := <-ch; err != ErrClosed {
+		t.Error("a call after Close:", err)
+	}
+}

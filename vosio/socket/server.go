@@ -325,11 +325,16 @@ func (x *connection) work(ctx context.Context) {
 					err = x.reply(j)
 				}
 				if err != nil {
+					// As below: the end of the connection says it.
 					x.out.fail(err)
+					x.out.conn.Close()
 				}
 				x.done(j)
 				x.out.later()
 			})
+			if len(x.jobs) == 0 {
+				x.out.flush() // an error ends the next call, or the reader
+			}
 			continue
 		}
 		err := x.p.Do(ctx, &j.req, &j.rep)
