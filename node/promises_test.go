@@ -95,7 +95,8 @@ func hasIndexes(t testing.TB, path string, indexes int, nodes ...*Node) {
 func applied(nodes ...*Node) bool {
 	greatest := origin.Context{}
 	for _, n := range nodes {
-		for s, p := range n.j.Durable() {
+		// What is sequenced, since a share may say interval.
+		for s, p := range n.j.Tails() {
 			if s.Group != 0 && p.Seq > greatest[s] {
 				greatest[s] = p.Seq
 			}
