@@ -30,11 +30,26 @@ type mrec struct {
 }
 
 // mplace is a place in an order: before everything, at a record's place, or
-// behind it. The record may be gone.
+// behind it. The record may be gone, or elsewhere. Two records of one birth,
+// which only two modules can make, are told apart by their identity keys.
 type mplace struct {
 	kind  int
 	key   string
 	birth int
+	id    string
+}
+
+// compare tells whether a record stands before, at or behind a place.
+func (p mplace) compare(order string, r *mrec) int {
+	return cmp.Or(strings.Compare(keyIn(order, r.data), p.key), r.birth-p.birth, strings.Compare(keyIn("id", r.data), p.id))
+}
+
+// follow is the place for a port that stood at a record before a rewrite.
+func (p mplace) follow(order string, was, is *mrec) mplace {
+	if p.kind != first && p.compare(order, was) == 0 && keyIn(order, was.data) == keyIn(order, is.data) {
+		p.id = keyIn("id", is.data)
+	}
+	return p
 }
 
 const (
@@ -58,7 +73,7 @@ func keyIn(index, data string) string {
 }
 
 func (m *model) placeOf(kind int, order string, r *mrec) mplace {
-	return mplace{kind, keyIn(order, r.data), r.birth}
+	return mplace{kind, keyIn(order, r.data), r.birth, keyIn("id", r.data)}
 }
 
 // sorted lists the records in an order.
@@ -73,7 +88,7 @@ func (m *model) sorted(order string) []mrec {
 // from gives the index of the first record at or behind a place.
 func (m *model) from(l []mrec, order string, p mplace) int {
 	for i := range l {
-		c := cmp.Or(strings.Compare(keyIn(order, l[i].data), p.key), l[i].birth-p.birth)
+		c := p.compare(order, &l[i])
 		if p.kind == first || c > 0 || c == 0 && p.kind == at {
 			return i
 		}
@@ -122,7 +137,7 @@ func (m *model) position(typ, n int) string {
 		p := m.next
 		p.kind = at
 		i = m.from(l, m.order, p)
-		if here := i < len(l) && l[i].birth == p.birth && keyIn(m.order, l[i].data) == p.key; !here && typ == call.PosForward && n > 0 {
+		if here := i < len(l) && p.compare(m.order, &l[i]) == 0; !here && typ == call.PosForward && n > 0 {
 			i-- // it moved away: its follower is the first behind it
 		}
 	}
@@ -203,8 +218,10 @@ func (m *model) rewrite(r *mrec, data string) string {
 		if m.taken(data, r.birth) {
 			return "e$invalid_duplicate_key"
 		}
+		was := m.recs[i]
 		m.recs[i].data = data
 		m.cur = &mrec{r.birth, data}
+		m.next = m.next.follow(m.order, &was, m.cur)
 		return "ok"
 	}
 	return "e$record_not_found"
@@ -329,7 +346,7 @@ func modelRun(t *testing.T, mod *module, seed uint64, open string) {
 			want = "e$record_not_found"
 			if ok {
 				if want = m.rewrite(&x, string(q.Data)); want == "ok" {
-					m.order, m.next = open, m.placeOf(behind, open, &x)
+					m.order, m.next = open, m.placeOf(behind, open, &x).follow(open, &x, m.cur)
 				}
 			}
 		case 11:
