@@ -1,0 +1,247 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"drmesh/admin"
+	"drmesh/vosio/call"
+)
+
+// joins admits a module at a member, and serves it.
+func joins(t testing.TB, at *Node, name string) *Node {
+	t.Helper()
+	ctx := context.Background()
+	tok, err := engine{at}.CreateToken(ctx, admin.TokenRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := filepath.Join(shortDir(t), "d")
+	if err := Join(ctx, JoinOptions{Token: tok.Token, Dir: d, Module: name, Listen: []string{freePort(t)}}); err != nil {
+		t.Fatal(err)
+	}
+	return reopen(t, d)
+}
+
+// TestJoinAfterPruning has a fourth module join when the others have let go of
+// their journals, while two of them write.
+func TestJoinAfterPruning(t *testing.T) {
+	t.Setenv("DRMESH_JOURNAL_KEEP", "0")
+	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
+	keyedAt(t, nodes[0], "main:k")
+	hasIndexes(t, "main:k", 2, nodes...)
+	ctx := context.Background()
+	c := program(t, nodes[0])
+	port := opened(t, c, "main:k")
+	for i := range 300 {
+		if err := c.KeyedWrite(ctx, port, []byte(fmt.Sprintf("%04da of east", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 100 {
+		if err := c.KeyedDelete(ctx, port, []byte(fmt.Sprintf("%04d", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream := nodes[0].ownStreams()[0]
+	for _, n := range nodes {
+		eventually(t, n.dir.Module+" lets go of its journal", func() bool { return n.j.Pruned(stream) >= 350 })
+	}
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i, n := range nodes[:2] {
+		c := program(t, n)
+		port := opened(t, c, "main:k")
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for r := 0; ; r++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				k := 1000*(i+1) + r%1000
+				data := []byte(fmt.Sprintf("%04db round %d of %d", k, r, i))
+				err := c.KeyedWrite(ctx, port, data)
+				if call.CodeOf(err) == call.InvalidDuplicateKey {
+					err = c.KeyedRewrite(ctx, port, nil, data)
+				}
+				if err == nil && r%5 == 4 {
+					err = c.KeyedDelete(ctx, port, []byte(fmt.Sprintf("%04d", k)))
+				}
+				if err != nil {
+					t.Errorf("round %d at %s: %v", r, n.dir.Module, err)
+					return
+				}
+			}
+		}()
+	}
+	fourth := joins(t, nodes[2], "%south#m1")
+	nodes = append(nodes, fourth)
+	eventually(t, "the fourth may write", func() bool { return mayWrite(fourth) })
+	c4 := program(t, fourth)
+	p4 := opened(t, c4, "main:k")
+	for i := range 50 {
+		if err := c4.KeyedWrite(ctx, p4, []byte(fmt.Sprintf("%04dc of south", 5000+i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	converged(t, nodes, "main:k")
+	sameConflicts(t, nodes)
+	for i := range 300 {
+		_, err := c4.KeyedRead(ctx, p4, "id", []byte(fmt.Sprintf("%04d", i)))
+		if want := call.Code(0); i < 100 {
+			if call.CodeOf(err) != call.RecordNotFound {
+				t.Fatalf("record %d was deleted before the fourth joined: %v there", i, err)
+			}
+		} else if call.CodeOf(err) != want {
+			t.Fatalf("record %d at the fourth: %v", i, err)
+		}
+	}
+	eventually(t, "the fourth is active", func() bool {
+		for _, m := range status(t, nodes[0]).Members {
+			if m.Module == "%south#m1" {
+				return m.Status == "active"
+			}
+		}
+		return false
+	})
+	works(t, nodes, "after")
+}
+
+// copyOf copies a module's directory.
+func copyOf(t testing.TB, dir string) string {
+	t.Helper()
+	to := filepath.Join(shortDir(t), "copy")
+	if out, err := exec.Command("cp", "-a", dir, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return to
+}
+
+func hasAlarm(t testing.TB, n *Node, words ...string) bool {
+	t.Helper()
+	for _, a := range status(t, n).Alarms {
+		ok := true
+		for _, w := range words {
+			ok = ok && strings.Contains(a, w)
+		}
+		if ok {
+			return true
+		}
+	}
+	return false
+}
+
+// refusesShared checks that a write to a shared file gives e$not_current.
+func refusesShared(t testing.TB, n *Node, path string) {
+	t.Helper()
+	ctx := context.Background()
+	c := program(t, n)
+	port, err := c.OpenPath(ctx, path, call.OpenOptions{Org: call.OrgSequential, IO: call.Append, Lock: call.ImplicitLocking, Access: call.Sequential})
+	if err == nil {
+		err = c.SeqWrite(ctx, port, []byte("too early"))
+	}
+	if call.CodeOf(err) != call.NotCurrent {
+		t.Errorf("a write to %s at the copy %s: %v, e$not_current expected", path, n.dir.Module, err)
+	}
+}
+
+// TestRestoredCopy starts an old copy of a module's directory in its place.
+func TestRestoredCopy(t *testing.T) {
+	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
+	put(t, nodes[1], "main:audit", "w1")
+	converged(t, nodes, "main:audit")
+	dir := nodes[1].dir.path
+	shut(t, nodes[1])
+	backup := copyOf(t, dir)
+	nodes[1] = reopen(t, dir)
+	writable(t, nodes[1])
+	put(t, nodes[1], "main:audit", "w2")
+	converged(t, nodes, "main:audit")
+	shut(t, nodes[1])
+	if err := os.Rename(dir, dir+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(backup, dir); err != nil {
+		t.Fatal(err)
+	}
+	west := reopen(t, dir)
+	refusesShared(t, west, "main:audit")
+	eventually(t, "an alarm tells of the copy", func() bool { return hasAlarm(t, west, "not current", "restored from a copy") })
+	refusesShared(t, west, "main:audit")
+	if s := status(t, west).State; s != "not_current" {
+		t.Errorf("state %s", s)
+	}
+	if got, err := content(west, "main:audit"); err != nil || !strings.HasPrefix(got, "w1") {
+		t.Errorf("the copy reads %q, %v", got, err)
+	}
+	// Files of its own it may write, and what others do goes on among them.
+	put(t, west, "%west#own>notes", "not shared")
+	put(t, nodes[0], "main:audit", "e1")
+	eventually(t, "north has what east wrote", func() bool { return applied(nodes[0], nodes[2]) })
+	if got, err := content(nodes[2], "main:audit"); err != nil || got != "w1 w2 e1" {
+		t.Errorf("north has %q, %v", got, err)
+	}
+	// Kept over a restart.
+	shut(t, west)
+	west = reopen(t, dir)
+	refusesShared(t, west, "main:audit")
+}
+
+// TestFork has a directory and its copy both write under one stream: whoever
+// meets both says so, and neither history is mixed into the other.
+func TestFork(t *testing.T) {
+	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
+	put(t, nodes[1], "main:audit", "w1")
+	converged(t, nodes, "main:audit")
+	var dirs []string
+	for _, n := range nodes {
+		dirs = append(dirs, n.dir.path)
+		shut(t, n)
+	}
+	twin := copyOf(t, dirs[1])
+	// The one writes with nobody in reach.
+	west := reopen(t, dirs[1])
+	writable(t, west)
+	put(t, west, "main:audit", "w2", "w3", "w4")
+	stream := west.ownStreams()[0]
+	shut(t, west)
+	// The other is a machine's snapshot, which no fingerprint tells from its
+	// original.
+	other := reopen(t, twin)
+	other.proven(0)
+	writable(t, other)
+	put(t, other, "main:audit", "x2")
+	east := reopen(t, dirs[0])
+	eventually(t, "east has the twin's", func() bool { return applied(east, other) })
+	shut(t, other)
+
+	west = reopen(t, dirs[1])
+	eventually(t, "west hears of it", func() bool { return hasAlarm(t, west, "fork") && hasAlarm(t, west, "not current") })
+	eventually(t, "east hears of it", func() bool { return hasAlarm(t, east, "fork") })
+	refusesShared(t, west, "main:audit")
+	for what, n := range map[string]*Node{"w1 w2 w3 w4": west, "w1 x2": east} {
+		if got, err := content(n, "main:audit"); err != nil || got != what {
+			t.Errorf("%s has %q, %v", n.dir.Module, got, err)
+		}
+	}
+	// North had neither: it takes what comes first, and hears of the other.
+	north := reopen(t, dirs[2])
+	eventually(t, "north hears of it", func() bool { return hasAlarm(t, north, "fork") })
+	put(t, east, "main:more", "goes on")
+	eventually(t, "the others go on", func() bool { got, err := content(north, "main:more"); return err == nil && got == "goes on" })
+	_ = stream
+	accountHolds(t, east)
+	accountHolds(t, west)
+	accountHolds(t, north)
+}
