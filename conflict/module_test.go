@@ -15,7 +15,6 @@ type station struct {
 	num     origin.Module
 	seq     origin.Seq
 	clock   uint64
-	control uint64
 	ctx     origin.Context
 	sets    map[string][]origin.Version
 	ledger  map[ID]Entry

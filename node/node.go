@@ -73,7 +73,6 @@ type Node struct {
 	paused     map[origin.Module]bool
 	rules      *rules
 	offsets    map[origin.Module]time.Duration
-	left       bool
 }
 
 type alarm struct {

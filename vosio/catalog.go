@@ -388,13 +388,6 @@ func (c *catalog) catalogShare(id origin.FileID) (string, bool) {
 	return s, ok
 }
 
-// learn makes a share known, so that its catalog's registers are recognized.
-func (c *catalog) learn(share string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.share(share)
-}
-
 // load reads all catalogs from disk. It runs before the committer starts.
 func (c *catalog) load(r pebble.Reader, shares []string) error {
 	for _, name := range append([]string{""}, shares...) {

@@ -182,7 +182,7 @@ func (s *stage) act(m *module, w []string) string {
 		err := s.e.call(m, strings.Join(w, " "), fn)
 		s.w.until(s.w.now + 1)
 		if err != nil {
-			return fmt.Sprintf("%s", call.CodeOf(err).Name())
+			return call.CodeOf(err).Name()
 		}
 		switch tail := m.j.Tail(m.stream()).Seq; tail {
 		case before:

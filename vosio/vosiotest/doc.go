@@ -116,7 +116,7 @@ func (w *World) line(line string) (string, error) {
 		return "", err
 	}
 	if len(words) < 2 {
-		return "", fmt.Errorf("a line is NAME: call argument=value ...")
+		return "", fmt.Errorf("a line is a name with a colon, a call, and argument=value for each argument")
 	}
 	name, background := strings.CutSuffix(words[0], "&")
 	name = strings.TrimSuffix(name, ":")
