@@ -72,7 +72,8 @@ var vosCommands = []vosCommand{
 			{name: "separate_key", help: "not built yet"}, {name: "item", help: "not built yet"},
 			{name: "collation", value: "number", help: "4 alone: bytes"}}},
 	{name: "compare_files", args: "PATH1 PATH2 | PATH --modules STAR", short: "Compare records of two files, or of one file at several modules", least: 1, most: 2, run: vosCompareFiles,
-		long: []vosLong{{"modules", "star name", "compare the file at these modules; * for all"}}},
+		long: []vosLong{{"modules", "star name", "compare the file at these modules; * for all"},
+			{"timeout", "time", "how long changes may be on their way before a difference is one (10s)"}}},
 }
 
 func (a *app) vosCommand() *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"drmesh/admin"
 	"drmesh/vosio/path"
@@ -42,49 +43,43 @@ func vosCompareFiles(r *vosRun) error {
 }
 
 // compareModules compares one file at all modules that a star name matches, by
-// digests that each makes of its own.
+// digests that each makes of its own. Copies differ while changes are on their
+// way, so this module catches up first, and what differs is looked at again
+// until everybody has everything, or the time is over.
 func (r *vosRun) compareModules(file, pattern string) error {
-	s, err := r.admin.Status(r.ctx)
-	if err != nil {
-		return err
+	limit := 10 * time.Second
+	if t, ok := r.long["timeout"]; ok {
+		d, err := time.ParseDuration(t)
+		if err != nil || d < 0 {
+			return usage("%s: --timeout %s: give a time such as 30s", r.name, t)
+		}
+		limit = d
 	}
-	here, err := r.admin.Digest(r.ctx, "", file)
-	if err != nil {
-		return err
+	over := time.Now().Add(limit)
+	if _, err := r.admin.CaughtUp(r.ctx, admin.CaughtUpRequest{Timeout: max(limit, time.Second), Reachable: true}); err != nil {
+		if e := (*admin.Error)(nil); !errors.As(err, &e) || e.Class != admin.TimedOut {
+			return err
+		}
 	}
-	v := compared{Equal: true, Files: []comparedFile{}}
+	var v *compared
 	var gone error
-	matched := 0
-	for _, m := range s.Members {
-		if m.Status == "left" || m.Status == "removed" || m.Role == "witness" || !path.Match(pattern, m.Module) {
-			continue
+	for {
+		s, err := r.admin.Status(r.ctx)
+		if err != nil {
+			return err
 		}
-		matched++
-		d := here
-		if m.Module != s.Module {
-			d, err = r.admin.Digest(r.ctx, m.Module, here.Path)
+		last := everybodyHas(s) || time.Now().After(over)
+		if v, gone, err = r.digests(s, file, pattern); err != nil {
+			return err
 		}
-		e := (*admin.Error)(nil)
-		switch {
-		case err == nil:
-			v.Files = append(v.Files, comparedFile{d.Path, m.Module, d.Digest, d.Records, d.Parked, ""})
-			v.Equal = v.Equal && d.Digest == v.Files[0].Digest && d.Records == v.Files[0].Records
-		case errors.As(err, &e) && e.Class == admin.NotFound:
-			v.Files = append(v.Files, comparedFile{here.Path, m.Module, "", 0, 0, e.Message})
-			v.Equal = false
-		case r.ctx.Err() != nil:
+		if v.Equal || last || gone != nil {
+			break
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-r.ctx.Done():
 			return r.ctx.Err()
-		default:
-			v.Files = append(v.Files, comparedFile{here.Path, m.Module, "", 0, 0, err.Error()})
-			gone = err
 		}
-		err = nil
-	}
-	if matched == 0 {
-		return admin.Errorf(admin.NotFound, "no_module", "\"drmesh module ls\" lists them", "%s: no module matches %s", r.name, pattern)
-	}
-	if gone != nil {
-		v.Equal = false
 	}
 	if err := r.a.emit(v, func(t *table) {
 		t.row("MODULE", "FILE", "RECORDS", "PARKED", "DIGEST")
@@ -102,9 +97,80 @@ func (r *vosRun) compareModules(file, pattern string) error {
 		return gone
 	}
 	if !v.Equal {
-		return admin.Errorf(admin.Findings, "files_differ", "\"drmesh status --wait-for caught-up\" at each module first: they may be on their way", "%s: %s is not the same at all modules", r.name, here.Path)
+		return admin.Errorf(admin.Findings, "files_differ", "\"drmesh status --wait-for caught-up\" at each module tells whether changes are still on their way",
+			"%s: %s is not the same at all modules", r.name, v.Files[0].Path)
 	}
 	return nil
+}
+
+// everybodyHas tells whether all members are known to have all that this
+// module has, and this module all that it heard of.
+func everybodyHas(s *admin.Status) bool {
+	others := 0
+	for _, m := range s.Members {
+		if m.Status != "left" && m.Status != "removed" && m.Role != "witness" && m.Module != s.Module {
+			others++
+		}
+	}
+	for _, x := range s.Streams {
+		if x.Written == nil || *x.Written > x.Durable {
+			return false
+		}
+		has := 0
+		for _, p := range x.Peers {
+			if p.Durable != nil && *p.Durable >= x.Durable {
+				has++
+			}
+		}
+		if has < others {
+			return false
+		}
+	}
+	return true
+}
+
+// digests asks the modules once. gone is the error of one that did not answer.
+func (r *vosRun) digests(s *admin.Status, file, pattern string) (v *compared, gone, err error) {
+	here, err := r.admin.Digest(r.ctx, "", file)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := r.admin.File(r.ctx, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	shared := here.Path // the name of the file at every module
+	if info.Share != "" {
+		shared = info.Share + ":" + here.Path
+	}
+	v = &compared{Equal: true, Files: []comparedFile{}}
+	for _, m := range s.Members {
+		if m.Status == "left" || m.Status == "removed" || m.Role == "witness" || !path.Match(pattern, m.Module) {
+			continue
+		}
+		d, err := here, error(nil)
+		if m.Module != s.Module {
+			d, err = r.admin.Digest(r.ctx, m.Module, shared)
+		}
+		e := (*admin.Error)(nil)
+		switch {
+		case err == nil:
+			v.Files = append(v.Files, comparedFile{shared, m.Module, d.Digest, d.Records, d.Parked, ""})
+			v.Equal = v.Equal && d.Digest == v.Files[0].Digest && d.Records == v.Files[0].Records
+		case errors.As(err, &e) && e.Class == admin.NotFound:
+			v.Files = append(v.Files, comparedFile{shared, m.Module, "", 0, 0, e.Message})
+			v.Equal = false
+		case r.ctx.Err() != nil:
+			return nil, nil, r.ctx.Err()
+		default:
+			v.Files = append(v.Files, comparedFile{shared, m.Module, "", 0, 0, err.Error()})
+			v.Equal, gone = false, err
+		}
+	}
+	if len(v.Files) == 0 {
+		return nil, nil, admin.Errorf(admin.NotFound, "no_module", "\"drmesh module ls\" lists them", "%s: no module matches %s", r.name, pattern)
+	}
+	return v, gone, nil
 }
 
 // compareTwo compares the records of two files in order: lengths and bytes.
