@@ -1,0 +1,5 @@
+//go:build !race
+
+package vosio
+
+const crashEvery = 1
