@@ -375,6 +375,13 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 			}
 		}
 	}
+	if n.raft.IsLeader() {
+		// Another leads on, without an election when this one is gone. If
+		// nobody can, the election comes.
+		if err := n.raft.StepDown(ctx); err != nil {
+			n.log.Info("leadership was not handed over", "err", err)
+		}
+	}
 	_, err := n.propose(ctx, &control.Command{Kind: control.KindLeave, Leave: &control.Leave{Module: n.dir.Number}})
 	if err != nil {
 		return err
