@@ -107,10 +107,10 @@ func TestJoinAfterPruning(t *testing.T) {
 			t.Fatalf("record %d at the fourth: %v", i, err)
 		}
 	}
-	eventually(t, "the fourth is active", func() bool {
+	eventually(t, "the fourth is a member", func() bool {
 		for _, m := range status(t, nodes[0]).Members {
 			if m.Module == "%south#m1" {
-				return m.Status == "active"
+				return m.Status == "member"
 			}
 		}
 		return false
