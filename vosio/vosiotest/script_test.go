@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"drmesh/origin/journal"
 	"drmesh/vosio"
 	"drmesh/vosio/call"
+	"drmesh/vosio/record"
 	"drmesh/vosio/socket"
 )
 
@@ -110,7 +112,8 @@ type module struct {
 	dir string
 }
 
-func openModule(t testing.TB, n int, overSocket bool) *module {
+// openModule starts a module in memory; wall nil is the machine's clock.
+func openModule(t testing.TB, n int, overSocket bool, wall func() time.Time) *module {
 	t.Helper()
 	db, err := pebble.Open("db", &pebble.Options{FS: vfs.NewMem(), FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})
 	if err != nil {
@@ -121,7 +124,7 @@ func openModule(t testing.TB, n int, overSocket bool) *module {
 		t.Fatal(err)
 	}
 	m := origin.Module(n)
-	eng, err := vosio.Open(vosio.Config{DB: db, Journal: j, Clock: clock.New(nil, 0), Rules: newMainShare(m), Self: m,
+	eng, err := vosio.Open(vosio.Config{DB: db, Journal: j, Clock: clock.New(wall, 0), Rules: newMainShare(m), Self: m,
 		Name: fmt.Sprintf("%%s#m%d", n), Decide: latest})
 	if err != nil {
 		t.Fatal(err)
@@ -206,9 +209,14 @@ const own = "%s#d>alone"
 // runTranscript runs one file; each begins with empty modules.
 func runTranscript(t *testing.T, file string, h how, worked map[string]bool) {
 	modules := map[int]*module{}
+	// One clock for all, which goes on with every look at it: what is written
+	// first has the lower stamp.
+	var now atomic.Int64
+	now.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
+	wall := func() time.Time { return time.UnixMilli(now.Add(1)) }
 	at := func(n int) *module {
 		if modules[n] == nil {
-			modules[n] = openModule(t, n, h.overSocket)
+			modules[n] = openModule(t, n, h.overSocket, wall)
 			for _, d := range []string{root, own} {
 				if err := modules[n].eng.MakeDirs(context.Background(), d); err != nil {
 					t.Fatal(err)
@@ -277,6 +285,18 @@ func runTranscript(t *testing.T, file string, h how, worked map[string]bool) {
 			for _, f := range m.eng.Files(root) {
 				out += fmt.Sprintf("%s %d records %d bytes\n", f.Rel, f.Records, f.Bytes)
 			}
+		case "parked":
+			var l []vosio.ParkedRegister
+			l, err = at(num(0, 1)).eng.ParkedList()
+			for _, x := range l {
+				out += fmt.Sprintf("%s %s: %s\n", x.Path, record.String(x.Address), x.Reason)
+			}
+		case "withheld":
+			var l []vosio.WithheldEntry
+			l, err = at(num(0, 1)).eng.WithheldList()
+			for _, x := range l {
+				out += fmt.Sprintf("%s %s %q of %s\n", x.Path, x.Index, x.Key, record.String(x.Address))
+			}
 		default:
 			t.Fatalf("%s: no command %s", d.Pos, d.Cmd)
 		}
@@ -331,7 +351,7 @@ func TestTranscripts(t *testing.T) {
 			continue
 		}
 		t.Run(name+"/socket", func(t *testing.T) { runTranscript(t, f, how{overSocket: true}, worked) })
-		if name != "files" && name != "overtaken" { // they are about shares
+		if name != "files" && name != "overtaken" && name != "parked" && name != "claims" { // they are about shares
 			t.Run(name+"/unshared", func(t *testing.T) { runTranscript(t, f, how{unshared: true}, worked) })
 		}
 	}
