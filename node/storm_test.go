@@ -301,3 +301,71 @@ func TestStorm(t *testing.T) {
 		}
 	}
 }
+
+// TestJoinInAStorm has a module join while two others do something of
+// everything and let go of their journals.
+func TestJoinInAStorm(t *testing.T) {
+	t.Setenv("DRMESH_JOURNAL_KEEP", "0")
+	seed := *stormSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("-storm.seed %d", seed)
+	nodes := meshReady(t, "%east#m1", "%west#m1")
+	for _, f := range []string{"main:k0", "main:k1"} {
+		keyedAt(t, nodes[0], f)
+		if err := program(t, nodes[0]).CreateIndex(context.Background(), f, "mail", []record.Component{{Position: 6, Length: 2}}, 0); err != nil {
+			t.Fatal(err)
+		}
+		hasIndexes(t, f, 3, nodes...)
+	}
+	var wg sync.WaitGroup
+	all := func(part, steps int) {
+		for i, n := range nodes {
+			rnd := rand.New(rand.NewPCG(seed, uint64(part*10+i)))
+			wg.Go(func() { storm(t, n, rnd, steps) })
+		}
+	}
+	cut := func(paused bool) {
+		if err := (engine{nodes[0]}).SetLink(context.Background(), admin.LinkChange{A: "%east#m1", B: "%west#m1", Paused: paused}); err != nil {
+			t.Error(err)
+		}
+	}
+	cut(true) // so that there are conflicts
+	all(0, 60)
+	wg.Wait()
+	cut(false)
+	eventually(t, "all of everything everywhere", func() bool { return applied(nodes...) })
+	stream := nodes[0].ownStreams()[0]
+	eventually(t, "east lets go of its journal", func() bool { return nodes[0].j.Pruned(stream) > 30 })
+	stop := make(chan struct{})
+	for i, n := range nodes {
+		wg.Go(func() {
+			for part := 1; ; part++ {
+				select {
+				case <-stop:
+					return
+				default:
+					storm(t, n, rand.New(rand.NewPCG(seed, uint64(part*10+i))), 5)
+				}
+			}
+		})
+	}
+	third := joins(t, nodes[1], "%south#m1")
+	eventually(t, "the third may write", func() bool { return mayWrite(third) })
+	close(stop)
+	wg.Wait()
+	nodes = append(nodes, third)
+	converged(t, nodes)
+	sameView(t, nodes)
+	if t.Failed() {
+		t.Fatalf("after the join; -storm.seed %d", seed)
+	}
+	all(1000, 60)
+	wg.Wait()
+	converged(t, nodes)
+	sameView(t, nodes)
+	if t.Failed() {
+		t.Fatalf("after the joiner wrote; -storm.seed %d", seed)
+	}
+}
