@@ -45,7 +45,7 @@ func manyLines(t *testing.T) []string {
 func TestLoadsAtTwoModulesWhileAThirdJoins(t *testing.T) {
 	t.Parallel()
 	n := testMesh(t, mainShare, "a", "b")
-	lines := manyLines(t)
+	lines := manyLines(t)[:12000]
 	if err := os.WriteFile(filepath.Join(n.dir, "in.txt"), []byte(strings.Join(lines, "")), 0o600); err != nil {
 		t.Fatal(err)
 	}

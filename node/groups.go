@@ -212,7 +212,12 @@ func (n *Node) applyControl(old, st *control.State) error {
 		n.mu.Unlock()
 	}
 	n.setWants(st)
-	r := newRules(st, n.dir.Number, n.dir.Module, n.mayWriteGroup)
+	r := newRules(st, n.dir.Number, n.dir.Module, n.isReady)
+	if n.unproven.Load() {
+		for _, s := range r.shares {
+			s.Stream = origin.Stream{}
+		}
+	}
 	for _, s := range r.shares {
 		n.mu.Lock()
 		if _, bad := n.notCurrent[s.Stream]; bad {
@@ -237,9 +242,6 @@ func (n *Node) applyControl(old, st *control.State) error {
 	n.net.Recheck()
 	return nil
 }
-
-// mayWriteGroup tells whether a group is open for writes here.
-func (n *Node) mayWriteGroup(g origin.Group) bool { return !n.unproven.Load() && n.isReady(g) }
 
 // controlLoop follows the control state; it ends with the node.
 func (n *Node) controlLoop() {

@@ -184,7 +184,10 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		return nil, failure(admin.Precondition, "left", "join again with a token and a new directory", "module %s has left mesh %s", d.Module, d.Mesh)
 	}
 	n.setWants(st)
-	n.rules = newRules(st, d.Number, d.Module, n.mayWriteGroup)
+	n.rules = newRules(st, d.Number, d.Module, n.isReady)
+	for _, s := range n.rules.shares {
+		s.Stream = origin.Stream{} // applyControl, below, opens them
+	}
 	if n.eng, err = vosio.Open(vosio.Config{DB: n.db, Journal: n.j, Clock: n.clock, Rules: n.rules, Self: d.Number, Name: d.Module,
 		Logger: n.log, Decide: new(decider).decide, Durable: n.durable}); err != nil {
 		return nil, err

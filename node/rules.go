@@ -27,7 +27,8 @@ func newRules(st *control.State, self origin.Module, module string, ready func(o
 		if d.Share.Durability == control.Interval {
 			s.Interval = time.Duration(d.Share.IntervalMS) * time.Millisecond
 		}
-		if ready(s.Group) && r.t.MayOriginate(s.Group, self) {
+		s.Waiting = !ready(s.Group)
+		if !s.Waiting && r.t.MayOriginate(s.Group, self) {
 			s.Stream = ownStream(st, s.Group, self)
 		}
 		r.shares = append(r.shares, s)

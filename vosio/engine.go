@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -223,8 +224,30 @@ func (e *Engine) file(full string) (*file, error) {
 func (e *Engine) fileByID(id origin.FileID) *file { return e.cat.file(id) }
 
 // submit hands a request to the committer and waits for its answer: nil when
-// the change is as durable as its share asks.
+// the change is as durable as its share asks. Writes to a share whose state is
+// still to come wait for it, as long as for a lock.
 func (e *Engine) submit(ctx context.Context, r *request) error {
+	err := e.submitOnce(ctx, r)
+	for until := time.Now().Add(lockWait); err == errWaiting && !e.cfg.Inline && time.Now().Before(until); {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		case <-e.closed:
+			return ErrClosed
+		}
+		err = e.submitOnce(ctx, r)
+	}
+	return err
+}
+
+// waits reports whether a file's share is one whose state is still to come.
+func (e *Engine) waits(f *file) bool {
+	s := e.table().Share(f.share)
+	return s != nil && s.Waiting
+}
+
+func (e *Engine) submitOnce(ctx context.Context, r *request) error {
 	if e.cfg.Inline {
 		return e.submitInline(r)
 	}

@@ -13,7 +13,10 @@ type Share struct {
 	Group origin.Group
 	// Stream is what this module writes the share's group under. A zero
 	// incarnation says that it has none now: writes get e$not_current.
-	Stream   origin.Stream
+	Stream origin.Stream
+	// Waiting says that the share's state is still on its way here: writes
+	// wait for it, which is told apart from e$not_current.
+	Waiting  bool
 	Root     string        // full path of the share's directory here
 	Policy   uint64        // policy epoch
 	Interval time.Duration // 0: an answer means flushed

@@ -138,6 +138,9 @@ func (t *tx) start(s *Share) error {
 		t.own.Policy = 0
 		return nil
 	}
+	if s.Waiting {
+		return errWaiting
+	}
 	if s.Stream.Incarnation == 0 {
 		return fmt.Errorf("write share %s: %w", s.Name, call.NotCurrent)
 	}
@@ -148,6 +151,9 @@ func (t *tx) start(s *Share) error {
 	t.own.Policy = s.Policy
 	return nil
 }
+
+// errWaiting says that a share's state is still to come.
+var errWaiting = fmt.Errorf("write: the share's state has not come here yet: %w", call.CallerMustWait)
 
 // current finds the newest snapshot of a file that a caller holds.
 func (t *tx) current(f *file) (*file, error) {
