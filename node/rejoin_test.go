@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"drmesh/admin"
+	"drmesh/origin"
 	"drmesh/vosio/call"
 )
 
@@ -192,6 +194,17 @@ func TestRestoredCopy(t *testing.T) {
 	if got, err := content(nodes[2], "main:audit"); err != nil || got != "w1 w2 e1" {
 		t.Errorf("north has %q, %v", got, err)
 	}
+	// It applies what others write, and relays it.
+	eventually(t, "the copy applies", func() bool { got, err := content(west, "main:audit"); return err == nil && got == "w1 e1" })
+	cut := func(paused bool) {
+		if err := (engine{nodes[0]}).SetLink(context.Background(), admin.LinkChange{A: "%east#m1", B: "%north#m1", Paused: paused}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cut(true)
+	put(t, nodes[0], "main:audit", "e2")
+	eventually(t, "the copy relays", func() bool { got, err := content(nodes[2], "main:audit"); return err == nil && got == "w1 w2 e1 e2" })
+	cut(false)
 	// Kept over a restart.
 	shut(t, west)
 	west = reopen(t, dir)
@@ -238,10 +251,185 @@ func TestFork(t *testing.T) {
 	// North had neither: it takes what comes first, and hears of the other.
 	north := reopen(t, dirs[2])
 	eventually(t, "north hears of it", func() bool { return hasAlarm(t, north, "fork") })
+	// What east writes now was made on east's history. North takes it if that
+	// is its own too; else its gate stays shut until the fork is mended, since
+	// the two must not be mixed.
 	put(t, east, "main:more", "goes on")
-	eventually(t, "the others go on", func() bool { got, err := content(north, "main:more"); return err == nil && got == "goes on" })
+	got, err := content(north, "main:audit")
+	switch {
+	case err == nil && got == "w1 x2":
+		eventually(t, "the others go on", func() bool { got, err := content(north, "main:more"); return err == nil && got == "goes on" })
+	case err == nil && got == "w1 w2 w3 w4":
+		put(t, north, "main:north", "writes")
+		if _, err := content(north, "main:more"); err == nil {
+			t.Error("north took what was made on another history than its own")
+		}
+	default:
+		t.Errorf("north has %q, %v", got, err)
+	}
 	_ = stream
 	accountHolds(t, east)
 	accountHolds(t, west)
 	accountHolds(t, north)
+}
+
+// TestAShareRoutedLater has a share come to a module that is a member for
+// long, when the journals that made it are gone; and no other share's
+// conflicts with it.
+func TestAShareRoutedLater(t *testing.T) {
+	t.Setenv("DRMESH_JOURNAL_KEEP", "0")
+	nodes := bareMesh(t, "%east#m1", "%north#m1", "%west#m1")
+	east, north, west := nodes[0], nodes[1], nodes[2]
+	ctx := context.Background()
+	for _, n := range nodes {
+		eventually(t, "all are members", func() bool {
+			for _, m := range status(t, n).Members {
+				if m.Status != "member" {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	tables := func(main, private string) {
+		t.Helper()
+		text := ""
+		for share, to := range map[string]string{"main": main, "private": private} {
+			text += fmt.Sprintf("/=record_type include\n =share_name %s\n =process_name *\n =source_path %%east#d01>%s>*\n =from_modules '%s'\n =to_modules '%s'\n", share, share, to, to)
+		}
+		plan, err := engine{east}.ControlApply(ctx, admin.ControlChange{Timeout: 20 * time.Second, Text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(plan.Lacking) > 0 {
+			t.Fatalf("without the epoch: %v", plan.Lacking)
+		}
+	}
+	tables("%east#m1 %north#m1", "%east#m1 %north#m1")
+	writable(t, east, north)
+	// Conflicts in both shares.
+	for _, share := range []string{"main", "private"} {
+		path := share + ":k"
+		keyedAt(t, east, path)
+		hasIndexes(t, path, 2, east, north)
+		ce, cn := program(t, east), program(t, north)
+		pe, pn := opened(t, ce, path), opened(t, cn, path)
+		for i := range 40 {
+			if err := ce.KeyedWrite(ctx, pe, []byte(fmt.Sprintf("%04da first", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "all is applied", func() bool { return applied(east, north) })
+		if _, err := cn.KeyedRead(ctx, pn, "id", []byte("0007")); err != nil {
+			t.Fatal(err)
+		}
+		if err := ce.KeyedRewrite(ctx, pe, nil, []byte("0007b of east")); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "all is applied", func() bool { return applied(east, north) })
+		if err := cn.SeqRewrite(ctx, pn, []byte("0007c of north")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	converged(t, []*Node{east, north}, "main:k", "private:k")
+	if l := sameConflicts(t, []*Node{east, north}); len(l) != 2 {
+		t.Fatalf("%d conflicts", len(l))
+	}
+	stream := ownStream(east.ctl.state(), groupOf(t, east, "main"), east.dir.Number)
+	eventually(t, "east lets go of its journal", func() bool { return east.j.Pruned(stream) > 20 })
+	if _, err := content(west, "main:k"); err == nil {
+		t.Fatal("west has the share already")
+	}
+	tables("%east#m1 %north#m1 %west#m1", "%east#m1 %north#m1")
+	writable(t, nodes...)
+	for _, n := range nodes {
+		put(t, n, "main:of_"+n.dir.Module[1:4], "welcome")
+	}
+	mains := func(n *Node) bool {
+		for _, m := range nodes {
+			if got, err := content(n, "main:of_"+m.dir.Module[1:4]); err != nil || got != "welcome" {
+				return false
+			}
+		}
+		return true
+	}
+	for _, n := range nodes {
+		eventually(t, "all of main at "+n.dir.Module, func() bool { return mains(n) })
+		accountHolds(t, n)
+	}
+	d, err := engine{east}.Digest(ctx, "main:k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := (engine{west}).Digest(ctx, "main:k"); err != nil || x.Digest != d.Digest {
+		t.Errorf("main:k at west: %+v, %v; at east %+v", x, err, d)
+	}
+	l, err := engine{west}.Conflicts(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l) != 1 || l[0].Share != "main" {
+		t.Errorf("conflicts at west, which has share main alone: %+v", l)
+	}
+	if _, err := content(west, "private:k"); err == nil {
+		t.Error("west has a share that is not routed to it")
+	}
+
+	// Routed away and back again: what went by meanwhile is gone from the
+	// journals, and comes with a snapshot once more.
+	tables("%east#m1 %north#m1", "%east#m1 %north#m1")
+	put(t, west, "%west#own>notes", "not shared")
+	ce := program(t, east)
+	pe := opened(t, ce, "main:k")
+	for i := range 40 {
+		var err error
+		if i%2 == 0 {
+			err = ce.KeyedDelete(ctx, pe, []byte(fmt.Sprintf("%04d", i)))
+		} else {
+			err = ce.KeyedRewrite(ctx, pe, nil, []byte(fmt.Sprintf("%04dd again", i)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	upto := east.j.Tail(stream).Seq
+	eventually(t, "east lets go of its journal", func() bool { return east.j.Pruned(stream) == upto })
+	tables("%east#m1 %north#m1 %west#m1", "%east#m1 %north#m1")
+	eventually(t, "west has it again", func() bool {
+		a, err := engine{east}.Digest(ctx, "main:k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := engine{west}.Digest(ctx, "main:k")
+		return err == nil && a.Digest == b.Digest
+	})
+	writable(t, nodes...)
+	put(t, west, "main:of_wes", "and on")
+	eventually(t, "what west writes then", func() bool { got, err := content(east, "main:of_wes"); return err == nil && got == "welcome and on" })
+	if l, err := (engine{west}).Conflicts(ctx, ""); err != nil || len(l) != len(mustConflicts(t, east, "main")) {
+		t.Errorf("conflicts at west: %+v, %v; at east %+v", l, err, mustConflicts(t, east, "main"))
+	}
+	for _, n := range nodes {
+		accountHolds(t, n)
+	}
+}
+
+func mustConflicts(t testing.TB, n *Node, share string) []admin.Conflict {
+	t.Helper()
+	l, err := engine{n}.Conflicts(context.Background(), share)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func groupOf(t testing.TB, n *Node, share string) origin.Group {
+	t.Helper()
+	for _, s := range n.ctl.state().Tables().Shares {
+		if s.Name == share {
+			return s.GroupNumber
+		}
+	}
+	t.Fatalf("no share %s", share)
+	return 0
 }

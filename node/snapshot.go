@@ -20,7 +20,7 @@ import (
 //
 //	'v' JSON: the streams of the group with positions, contexts and stamps
 //	'p' a page of registers and accounts (vosio.Export)
-//	'l' a page of ledger entries
+//	'l' a page of ledger entries of the group's shares (ledger.Export)
 //
 // 'v' comes first, so that the receiver can refuse a donor that lacks some of
 // what it holds itself.
@@ -89,28 +89,23 @@ func (n *Node) serveSnapshot(ctx context.Context, from origin.Module, req []byte
 		return err
 	}
 	var page []byte
-	it, err := snap.NewIter(&pebble.IterOptions{LowerBound: []byte{'c'}, UpperBound: []byte{'d'}})
-	if err != nil {
-		return err
-	}
-	defer it.Close()
-	for it.First(); it.Valid(); it.Next() {
-		val, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		page = vosio.AppendPair(page, it.Key(), val)
+	err = ledger.Export(snap, shares, func(k, v []byte) error {
+		page = vosio.AppendPair(page, k, v)
 		if len(page) > 256<<10 {
 			if err := emit(append([]byte{'l'}, page...)); err != nil {
 				return err
 			}
 			page = page[:0]
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if len(page) > 0 {
 		return emit(append([]byte{'l'}, page...))
 	}
-	return it.Error()
+	return nil
 }
 
 func (n *Node) sharesOf(g origin.Group) []string {
@@ -189,9 +184,13 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
 	defer cancel()
+	shares := n.sharesOf(g)
 	var in *vosio.Install
 	var streams []snapshotStream
 	err = n.mesh.FetchSnapshot(ctx, peer, req, func(chunk []byte) error {
+		if len(chunk) == 0 {
+			return vosio.ErrPage
+		}
 		switch chunk[0] {
 		case 'v':
 			if err := json.Unmarshal(chunk[1:], &streams); err != nil {
@@ -206,25 +205,31 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 					return fmt.Errorf("module %s has %s up to %d, this module up to %d: it must come there first", n.moduleName(peer), n.streamName(st), have[st], p.Seq)
 				}
 			}
-			in, err = n.eng.BeginInstall(n.sharesOf(g))
-			return err
+			if in, err = n.eng.BeginInstall(shares); err != nil {
+				return err
+			}
+			old, err := ledger.Remove(n.db, shares)
+			if err != nil {
+				return err
+			}
+			return n.writeLedger(old)
 		case 'p':
 			if in == nil {
 				return vosio.ErrPage
 			}
 			return in.Put(chunk[1:])
 		case 'l':
-			b := n.db.NewBatch()
-			defer b.Close()
-			if err := vosio.Pairs(chunk[1:], func(k, v []byte) error {
-				if len(k) == 0 || k[0] != 'c' {
-					return vosio.ErrPage
-				}
-				return b.Set(k, v, nil)
+			if in == nil {
+				return vosio.ErrPage
+			}
+			var kvs []ledger.KV
+			if err := vosio.Pairs(chunk[1:], func(k, v []byte) (err error) {
+				kvs, err = ledger.Import(kvs, k, v, shares)
+				return err
 			}); err != nil {
 				return err
 			}
-			return b.Commit(pebble.NoSync)
+			return n.writeLedger(kvs)
 		}
 		return nil
 	})
@@ -267,6 +272,15 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	n.log.Info("a group's state was taken over", "group", n.ctl.state().GroupName(g), "from", n.moduleName(peer))
 	n.finishGroup(g, pos)
 	return nil
+}
+
+func (n *Node) writeLedger(kvs []ledger.KV) error {
+	b := n.db.NewBatch()
+	defer b.Close()
+	if err := ledger.Apply(b, kvs); err != nil {
+		return err
+	}
+	return b.Commit(pebble.NoSync)
 }
 
 func (s *snapshotStream) stream() origin.Stream {
