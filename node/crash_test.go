@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"drmesh/admin"
 	"drmesh/origin"
 	"drmesh/vosio/call"
 )
@@ -167,6 +168,55 @@ func TestPromise1CaptureHasNoWindow(t *testing.T) {
 		for k, c := range kinds {
 			if c != 1 {
 				t.Errorf("record %s stands %d times in the index kind", k, c)
+			}
+		}
+		shut(t, east)
+	}
+}
+
+// TestKilledUnderInterval kills a module whose share says interval, with a
+// neighbour that pulls from it: nothing that the neighbour was given is taken
+// back, and their histories stay one.
+func TestKilledUnderInterval(t *testing.T) {
+	nodes := bareMesh(t, "%east#m1", "%west#m1")
+	text := strings.Replace(mainTables, "data>*", "data>*\n =durability interval\n =interval_ms 20", 1)
+	plan, err := engine{nodes[0]}.ControlApply(context.Background(), admin.ControlChange{Timeout: 20 * time.Second, Text: text})
+	if err != nil || len(plan.Lacking) > 0 {
+		t.Fatal(plan, err)
+	}
+	writable(t, nodes...)
+	keyedAt(t, nodes[0], "main:k")
+	hasIndexes(t, "main:k", 2, nodes...)
+	west := nodes[1]
+	stream := nodes[0].ownStreams()[0]
+	dir := nodes[0].dir.path
+	shut(t, nodes[0])
+	for round := range 3 {
+		cmd := exec.Command(os.Args[0], "-test.run=^$")
+		cmd.Env = append(os.Environ(), "DRMESH_TEST_WRITER="+dir, "DRMESH_TEST_FROM="+strconv.Itoa(round*3000))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		was := west.j.Tail(stream).Seq
+		timer := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
+		eventually(t, "west has some of it", func() bool { return west.j.Tail(stream).Seq > was+200 })
+		cmd.Process.Kill() // -9
+		cmd.Wait()
+		timer.Stop()
+		at := west.j.Tail(stream)
+		east, err := Open(context.Background(), ServeOptions{Dir: dir, Logger: testLog(t).With("round", round)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, ok, err := east.j.HashAt(stream, at.Seq); err != nil || !ok || h != at.Hash {
+			t.Errorf("round %d: west has %v; at east it is %v, %v, %v, and east stands at %v", round, at, h, ok, err, east.j.Tail(stream))
+		}
+		writable(t, east)
+		put(t, east, fmt.Sprintf("main:after_%d", round), "goes on")
+		converged(t, []*Node{east, west}, "main:k", fmt.Sprintf("main:after_%d", round))
+		for _, n := range []*Node{east, west} {
+			if a := n.alarmList(); len(a) > 0 {
+				t.Errorf("round %d: alarms at %s: %v", round, n.dir.Module, a)
 			}
 		}
 		shut(t, east)
