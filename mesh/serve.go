@@ -127,7 +127,11 @@ func (v *served) serve(ctx context.Context) error {
 		default:
 		}
 	}
+	f := m.feeds[v.peer]
 	m.mu.Unlock()
+	if f != nil {
+		f.probe()
+	}
 
 	writing, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup

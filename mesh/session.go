@@ -227,6 +227,20 @@ func (f *feed) write(frame func(b []byte) []byte) {
 	}
 }
 
+// probe finds out whether the source still knows this connection. It has just
+// begun a session of its own, so it may be another process by now; and while we
+// have nothing to say, what keeps the connection alive is too small for the
+// other end to answer with a reset. So say something that means nothing: a
+// subscription ends that there never is.
+func (f *feed) probe() {
+	f.write(func(b []byte) []byte {
+		for range 4 { // a packet is answered so from 43 bytes on
+			b = wire.AppendUnsubscribe(b, origin.Stream{})
+		}
+		return b
+	})
+}
+
 func (f *feed) subscribe(st origin.Stream, at origin.Position) {
 	grant := f.m.credits.subscribe(st, f)
 	f.mu.Lock()

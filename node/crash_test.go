@@ -201,6 +201,7 @@ func TestKilledUnderInterval(t *testing.T) {
 		timer := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
 		eventually(t, "west has some of it", func() bool { return west.j.Tail(stream).Seq > was+200 })
 		cmd.Process.Kill() // -9
+		killed := time.Now()
 		cmd.Wait()
 		timer.Stop()
 		at := west.j.Tail(stream)
@@ -213,6 +214,11 @@ func TestKilledUnderInterval(t *testing.T) {
 		}
 		writable(t, east)
 		put(t, east, fmt.Sprintf("main:after_%d", round), "goes on")
+		eventually(t, "west has what came after", func() bool { return applied(east, west) })
+		if d := time.Since(killed); d > 8*time.Second {
+			// West's connection to the process that is gone lives ten seconds.
+			t.Errorf("round %d: it took %v until west heard of the new process", round, d)
+		}
 		converged(t, []*Node{east, west}, "main:k", fmt.Sprintf("main:after_%d", round))
 		for _, n := range []*Node{east, west} {
 			if a := n.alarmList(); len(a) > 0 {
