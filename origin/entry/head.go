@@ -95,6 +95,10 @@ func DecodeHead(b []byte) (origin.Head, error) {
 
 func readPosition(r *pack.Reader) origin.Position {
 	p := origin.Position{Seq: origin.Seq(r.Uint())}
-	copy(p.Hash[:], r.Bytes(len(p.Hash)))
+	h := r.Bytes(len(p.Hash))
+	if r.Err() == nil && len(h) != len(p.Hash) {
+		r.Refuse()
+	}
+	copy(p.Hash[:], h)
 	return p
 }

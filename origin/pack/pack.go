@@ -141,6 +141,9 @@ func (r *Reader) Done() error {
 	return r.err
 }
 
+// Refuse makes the reader fail here: its user found a value out of range.
+func (r *Reader) Refuse() { r.fail(ErrRange) }
+
 func (r *Reader) fail(err error) {
 	if r.err == nil {
 		r.err = fmt.Errorf("msgpack at byte %d: %w", r.n-len(r.b), err)
