@@ -109,7 +109,7 @@ func storm(t testing.TB, n *Node, rnd *rand.Rand, steps int) {
 			return true
 		}
 		switch call.CodeOf(err) {
-		case call.InvalidDuplicateKey, call.RecordNotFound, call.ObjectNotFound, call.FileExists, call.RecordInUse, call.FileInUse, call.TPAborted,
+		case call.NoTransaction, call.InvalidDuplicateKey, call.RecordNotFound, call.ObjectNotFound, call.FileExists, call.RecordInUse, call.FileInUse, call.TPAborted,
 			call.IndexExists, call.RecordAlreadyExists, call.EndOfFile, call.NoCurrentRecord, call.InvalidFileType, call.IndexNotFound, call.InvalidRecordNumber:
 			return false
 		}
@@ -248,6 +248,12 @@ func TestStorm(t *testing.T) {
 		}
 		hasIndexes(t, f, 3, nodes...)
 	}
+	// One of them is written in transactions alone.
+	r := new(call.Reply)
+	if err := program(t, nodes[0]).Do(context.Background(), &call.Request{Call: "s$set_transaction_file", Path: "main:k1", Switches: 1}, r); err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	eventually(t, "that is known everywhere", func() bool { return applied(nodes...) })
 	for round := range 3 {
 		var wg sync.WaitGroup
 		for i, n := range nodes {
