@@ -118,7 +118,9 @@ func TestPromise2Once(t *testing.T) {
 			}
 		}
 		got := arrived(n) - before[i]
-		if limit := float64(total-own) * 1.05; float64(got) > limit {
+		// The figure of 1.05 is of 100,000 txns (package e2e): here a few moves
+		// of a subscription, on a busy machine, may cost as much as that.
+		if limit := float64(total-own) * 1.5; float64(got) > limit {
 			t.Errorf("%s received %d txns, of others there are %d", n.dir.Module, got, total-own)
 		}
 		t.Logf("%s: %d txns of others, %d received", n.dir.Module, total-own, got)
