@@ -65,6 +65,9 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 		s.Leader, s.Quorum = n.moduleName(l), true
 	}
 	n.mu.Lock()
+	if _, full := n.alarms[diskFull]; full {
+		s.State = "full"
+	}
 	if len(n.need) > 0 {
 		s.State = "joining"
 	}

@@ -54,6 +54,7 @@ type Node struct {
 	adm     *admin.Server
 	acks    acks
 	started time.Time
+	disk    func(path string) (total, free uint64, err error)
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -86,6 +87,7 @@ type ServeOptions struct {
 	Ready   func() // called once the node takes calls and listens
 	Logger  *slog.Logger
 	Recover bool
+	disk    func(path string) (total, free uint64, err error) // nil: diskOf
 }
 
 // Serve runs a module's node until ctx ends.
@@ -142,6 +144,9 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}}
+	if n.disk = o.disk; n.disk == nil {
+		n.disk = diskOf
+	}
 	n.acks.init()
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {

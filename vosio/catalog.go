@@ -36,7 +36,7 @@ type file struct {
 // fileStat are the counts of a file. They are changed by the committer only
 // and read by anybody.
 type fileStat struct {
-	records  atomic.Int64 // visible, not parked
+	records  atomic.Int64 // visible, the parked among them
 	bytes    atomic.Int64
 	foreign  atomic.Int64 // records whose address is neither number nor identity key, in a keyed file
 	withheld atomic.Int64

@@ -32,7 +32,8 @@
 //	'v''k' file addr                          → parked: reason, dot
 //	'v''n' file                               → counts
 //	'v''a' stream share                       → account counters
-//	'v''l' file name                          → an index of this module alone
+//	'v''l' file name                          → an index of this module alone; of a catalog: a directory taken away here
+//	'v''s'                                    → the last number given to a change of an unshared file
 //	'v''t' stamp file addr                    → a tombstone that may go when settled
 //
 // # Who owns what
