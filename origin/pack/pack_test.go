@@ -86,8 +86,9 @@ func TestLyingMessages(t *testing.T) {
 	}
 	// The first error sticks, and every value after it is zero.
 	r := NewReader([]byte{0xc0, 5})
-	if r.Uint() != 0 || r.Uint() != 0 || !errors.Is(r.Done(), ErrType) {
-		t.Errorf("after an error: %v", r.Err())
+	first, second := r.Uint(), r.Uint()
+	if first != 0 || second != 0 || !errors.Is(r.Done(), ErrType) {
+		t.Errorf("after an error: %d, %d, %v", first, second, r.Err())
 	}
 	r = NewReader(AppendBytes(nil, make([]byte, 11)))
 	if r.Bytes(10) != nil || !errors.Is(r.Err(), ErrRange) {
