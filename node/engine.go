@@ -390,13 +390,13 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 		return err
 	}
 	for {
-		st := n.ctl.state()
-		m, _ := st.Member(n.dir.Number)
+		changed := n.ctl.changed() // before the state, lest a change is missed
+		m, _ := n.ctl.state().Member(n.dir.Number)
 		if !m.Standing() {
 			return nil
 		}
 		select {
-		case <-n.ctl.changed():
+		case <-changed:
 		case <-ctx.Done():
 			return failure(admin.TimedOut, "leave_waits", "", "not all members have reported what they hold of this module's streams")
 		}

@@ -174,6 +174,7 @@ func (n *Node) applyControl(old, st *control.State) error {
 	was := map[origin.Group]bool{}
 	active := true
 	if old != nil {
+		n.partWith(old, st)
 		for _, g := range old.Groups {
 			was[g.Number] = true
 		}
@@ -271,9 +272,47 @@ func (n *Node) controlLoop() {
 			}
 		case <-t.C:
 			n.reportDepartures(cur)
+			n.parted()
 			n.lead()
 			n.becomeActive(cur)
 		}
+	}
+}
+
+// partingTime is how long a module that has left is still heard: it waits to
+// learn that its leave is agreed. Its streams have their ends by then. One that
+// was removed is not heard any more.
+const partingTime = 5 * time.Second
+
+func (n *Node) partWith(old, st *control.State) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, m := range st.Members {
+		if was, ok := old.Member(m.Number); ok && was.Standing() && m.Status == control.Left && m.Number != n.dir.Number {
+			n.parting[m.Number] = time.Now().Add(partingTime)
+		}
+	}
+}
+
+func (n *Node) partingWith(m origin.Module) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Now().Before(n.parting[m])
+}
+
+// parted ends the connections of those whose time is over.
+func (n *Node) parted() {
+	over := false
+	n.mu.Lock()
+	for m, until := range n.parting {
+		if !time.Now().Before(until) {
+			delete(n.parting, m)
+			over = true
+		}
+	}
+	n.mu.Unlock()
+	if over {
+		n.net.Recheck()
 	}
 }
 
@@ -322,6 +361,7 @@ func (n *Node) lead() {
 	for _, m := range st.Members {
 		var err error
 		switch {
+		case !m.Standing() && n.partingWith(m.Number):
 		case !m.Standing() && there[m.Number] && m.Number != n.dir.Number:
 			err = n.raft.Remove(ctx, m.Number)
 		case !m.Standing():

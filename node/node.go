@@ -74,6 +74,7 @@ type Node struct {
 	paused     map[origin.Module]bool
 	rules      *rules
 	offsets    map[origin.Module]time.Duration
+	parting    map[origin.Module]time.Time // modules that left a moment ago, and until when they are heard
 }
 
 type alarm struct {
@@ -143,7 +144,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
-		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}}
+		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.disk = o.disk; n.disk == nil {
 		n.disk = diskOf
 	}
@@ -335,7 +336,7 @@ func (n *Node) openNetwork() (err error) {
 				// certificate of the authority, which is given out for no
 				// less. What it may say, control decides.
 				return nil
-			case !x.Standing():
+			case !x.Standing() && !n.partingWith(m):
 				return fmt.Errorf("module %s has left or was removed", x.Name)
 			case len(x.Key) > 0 && !ed25519.PublicKey(x.Key).Equal(cert.PublicKey):
 				return fmt.Errorf("module %s has another key", x.Name)
