@@ -1,14 +1,18 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
+	"time"
 
 	"drmesh/admin"
+	"drmesh/mesh/control"
 )
 
 // token is what admits one module once. Its text holds a secret: whoever has
@@ -51,4 +55,44 @@ func parseToken(s string) (token, error) {
 		return t, bad
 	}
 	return t, nil
+}
+
+// CreateToken implements admin.Engine.
+func (e engine) CreateToken(ctx context.Context, r admin.TokenRequest) (*admin.Token, error) {
+	n := e.n
+	role := control.Role(r.Role)
+	if role == "" {
+		role = control.RoleMember
+	}
+	if role != control.RoleMember && role != control.RoleWitness && role != control.RoleLeaf {
+		return nil, failure(admin.Usage, "bad_role", "member, witness or leaf", "role %q", r.Role)
+	}
+	if role != control.RoleMember {
+		return nil, failure(admin.Usage, "not_built", "use a member", "modules of role %s are not built yet", role)
+	}
+	if r.TTL <= 0 {
+		r.TTL = time.Hour
+	}
+	t := newToken(n.dir.authority.Fingerprint(), n.joinAddresses())
+	h := t.hash()
+	exp := time.Now().Add(r.TTL)
+	res, err := n.propose(ctx, &control.Command{Kind: control.KindCreateToken, CreateToken: &control.CreateToken{ID: t.ID, Secret: h[:], Role: role, Expires: exp.UnixMilli()}})
+	if err != nil {
+		return nil, err
+	}
+	if err := n.ctl.wait(ctx, res.Index); err != nil {
+		return nil, err
+	}
+	return &admin.Token{Token: t.String(), Role: string(role), Expires: exp}, nil
+}
+
+// joinAddresses lists where a joiner may ask: here first.
+func (n *Node) joinAddresses() []string {
+	l := slices.Clone(n.dir.Listen)
+	for _, m := range n.ctl.state().Members {
+		if m.Standing() && m.Number != n.dir.Number && len(l) < 6 {
+			l = append(l, m.Addresses...)
+		}
+	}
+	return l
 }

@@ -1,0 +1,115 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"drmesh/admin"
+	"drmesh/origin"
+	"drmesh/vosio"
+	"drmesh/vosio/call"
+)
+
+// Files implements admin.Engine.
+func (e engine) Files(_ context.Context, under string) ([]admin.File, error) {
+	if under != "" {
+		full, err := e.n.eng.FullPath(under)
+		if err != nil {
+			return nil, explain(err)
+		}
+		under = full
+	}
+	out := []admin.File{}
+	for _, f := range e.n.eng.Files(under) {
+		out = append(out, fileOf(f))
+	}
+	return out, nil
+}
+
+func fileOf(f vosio.FileInfo) admin.File {
+	x := admin.File{Path: f.Path, Share: f.Share, ID: f.ID.String(), Org: call.OrgName(f.Org), Size: f.Size, Records: f.Records, Bytes: f.Bytes,
+		Parked: f.Parked, Withheld: f.Withheld, Computed: f.Computed, Layout: f.Layout != ""}
+	for _, i := range f.Indexes {
+		s := i.Name
+		for _, c := range i.Components {
+			s += fmt.Sprintf(" %d,%d", c.Position, c.Length)
+		}
+		if i.Duplicates {
+			s += " duplicates"
+		}
+		if i.Name == f.Identity {
+			s += " identity"
+		}
+		if i.Local {
+			s += " this-module"
+		}
+		x.Indexes = append(x.Indexes, s)
+	}
+	return x
+}
+
+// File implements admin.Engine.
+func (e engine) File(_ context.Context, p string) (*admin.File, error) {
+	full, err := e.n.eng.FullPath(p)
+	if err != nil {
+		return nil, explain(err)
+	}
+	i, err := e.n.eng.Info(full)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return ptr(fileOf(i)), nil
+}
+
+// Digest implements admin.Engine.
+func (e engine) Digest(_ context.Context, p string) (*admin.Digest, error) {
+	full, err := e.n.eng.FullPath(p)
+	if err != nil {
+		return nil, explain(err)
+	}
+	i, err := e.n.eng.Info(full)
+	if err != nil {
+		return nil, explain(err)
+	}
+	d, records, parked, err := e.n.eng.Digest(full)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return &admin.Digest{Digest: d, Records: records, Parked: parked, Path: i.Rel}, nil
+}
+
+// CompareAt implements admin.Engine.
+func (e engine) CompareAt(ctx context.Context, module, p string) (*admin.Digest, error) {
+	n := e.n
+	m, ok := n.ctl.state().Named(module)
+	if !ok {
+		return nil, failure(admin.NotFound, "no_module", "\"drmesh module ls\" lists the modules", "no module %s", module)
+	}
+	if m.Number == n.dir.Number {
+		return e.Digest(ctx, p)
+	}
+	b, err := n.mesh.Call(ctx, m.Number, "digest", []byte(p))
+	if err != nil {
+		return nil, failure(admin.Unreachable, "module_unreachable", "", "%v", err)
+	}
+	var d struct {
+		Digest *admin.Digest `json:"digest"`
+		Error  *admin.Error  `json:"error"`
+	}
+	if err := json.Unmarshal(b, &d); err != nil {
+		return nil, err
+	}
+	if d.Error != nil {
+		return nil, d.Error
+	}
+	return d.Digest, nil
+}
+
+func (n *Node) serveDigest(ctx context.Context, _ origin.Module, b []byte) ([]byte, error) {
+	d, err := engine{n}.Digest(ctx, string(b))
+	if err != nil {
+		return json.Marshal(map[string]any{"error": admin.AsError(err)})
+	}
+	return json.Marshal(map[string]any{"digest": d})
+}

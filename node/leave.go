@@ -1,0 +1,56 @@
+package node
+
+import (
+	"context"
+
+	"drmesh/admin"
+	"drmesh/mesh/control"
+)
+
+// Leave implements admin.Engine.
+func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
+	n := e.n
+	st := n.ctl.state()
+	if !acceptLoss {
+		durable := n.j.Durable()
+		for _, g := range st.Groups {
+			s := ownStream(st, g.Number, n.dir.Number)
+			if s.Incarnation == 0 || durable[s].Seq == 0 {
+				continue
+			}
+			held := false
+			for _, p := range n.peers() {
+				if a, ok := n.acks.of(p, s); ok && a.seq >= durable[s].Seq {
+					held = true
+				}
+			}
+			if !held {
+				return failure(admin.Precondition, "undelivered", "wait with \"drmesh status --dir D --matrix\" until a neighbour has them, or give them up with --accept-loss",
+					"no neighbour has all of %s, which stands at %d", n.streamName(s), durable[s].Seq)
+			}
+		}
+	}
+	if n.raft.IsLeader() {
+		// Another leads on, without an election when this one is gone. If
+		// nobody can, the election comes.
+		if err := n.raft.StepDown(ctx); err != nil {
+			n.log.Info("leadership was not handed over", "err", err)
+		}
+	}
+	_, err := n.propose(ctx, &control.Command{Kind: control.KindLeave, Leave: &control.Leave{Module: n.dir.Number}})
+	if err != nil {
+		return err
+	}
+	for {
+		changed := n.ctl.changed() // before the state, lest a change is missed
+		m, _ := n.ctl.state().Member(n.dir.Number)
+		if !m.Standing() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return failure(admin.TimedOut, "leave_waits", "", "not all members have reported what they hold of this module's streams")
+		}
+	}
+}
