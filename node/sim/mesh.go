@@ -1,0 +1,218 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"drmesh/origin"
+	"drmesh/origin/journal"
+	"drmesh/vosio/call"
+)
+
+// mesh is all modules of a run and what is between them.
+type mesh struct {
+	w      *world
+	net    *network
+	ms     []*module
+	oracle *oracle
+	report *Report
+	err    error // the first
+
+	control uint64                     // index of the control state
+	members map[uint64][]origin.Stream // who writes the group, by control index
+}
+
+func newMesh(w *world, modules int) *mesh {
+	e := &mesh{w: w, net: newNetwork(w), oracle: newOracle(), control: 1, members: map[uint64][]origin.Stream{}}
+	for n := range modules {
+		m := newModule(w, n)
+		m.mesh = e
+		e.ms = append(e.ms, m)
+		e.members[1] = append(e.members[1], m.stream())
+	}
+	e.net.deliver = func(from, to int, frame []byte) {
+		m := e.ms[to]
+		if !m.up {
+			return
+		}
+		e.must(m.links.frame(from, frame))
+		e.settle(m)
+	}
+	e.net.broken = func(a, b int) {
+		meet := e.ms[a].up && e.ms[b].up && !e.net.cut[[2]int{a, b}] && !e.net.cut[[2]int{b, a}]
+		for _, p := range [][2]int{{a, b}, {b, a}} {
+			m := e.ms[p[0]]
+			switch {
+			case !m.up:
+			case meet:
+				e.must(m.links.connect(p[1]))
+			default:
+				e.must(m.links.drop(p[1]))
+			}
+		}
+	}
+	return e
+}
+
+func (e *mesh) must(err error) {
+	if err != nil && e.err == nil {
+		e.err = err
+	}
+}
+
+func (e *mesh) close() {
+	for _, m := range e.ms {
+		if m.up {
+			e.must(m.stop())
+		}
+	}
+}
+
+// settle follows what just happened at a module: what it wrote opens gates,
+// what became durable is known to the oracle and goes to the neighbours.
+func (e *mesh) settle(m *module) {
+	if e.err != nil || !m.up {
+		return
+	}
+	m.wrote()
+	e.must(m.drain())
+	e.must(e.oracle.observe(m))
+	if e.err == nil {
+		e.must(m.links.publish())
+	}
+}
+
+// start starts a module, for the first time or after a crash.
+func (e *mesh) start(m *module) {
+	if err := m.start(); err != nil {
+		e.must(err)
+		return
+	}
+	m.links = newLinks(m)
+	e.must(e.oracle.observe(m))
+	e.must(e.oracle.afterStart(m))
+	for p := range e.ms {
+		if p != m.n {
+			e.net.breakConnection(m.n, p)
+		}
+	}
+	life := m.life
+	var tick func()
+	n := 0
+	tick = func() {
+		if !m.up || m.life != life || e.err != nil {
+			return
+		}
+		n++
+		e.must(m.links.tick(n%3 == 0))
+		if n%8 == 0 && !m.lazy { // dropping flushes, too
+			_, err := m.eng.DropTombstones(context.Background(), m.links.settled(), 100)
+			e.must(err)
+		}
+		e.settle(m)
+		e.w.after(50, tick)
+	}
+	e.w.after(uint64(10+m.n), tick)
+}
+
+// crash cuts a module's power.
+func (e *mesh) crash(m *module, keep int) {
+	e.w.tracef("%s: power cut, %d%% of what was not flushed survives", m.name, keep)
+	m.pending = nil
+	for p := range e.ms {
+		if p != m.n {
+			e.net.breakConnection(m.n, p)
+		}
+	}
+	e.must(m.crash(keep))
+}
+
+// flush makes a module's batches durable and answers who waits for that.
+func (e *mesh) flush(m *module) {
+	if !m.up {
+		return
+	}
+	e.must(m.eng.Flush())
+	for _, d := range m.pending {
+		e.oracle.promised(d, "flushed")
+	}
+	m.pending = nil
+	e.settle(m)
+}
+
+// call runs an operation of a program at a module, and notes what it was
+// promised.
+func (e *mesh) call(m *module, what string, do func(p *program) error) error {
+	before := m.j.Tail(m.stream()).Seq
+	err := do(m.prog)
+	tail := m.j.Tail(m.stream()).Seq
+	for q := before + 1; q <= tail; q++ {
+		d := origin.Dot{Stream: m.stream(), Seq: q}
+		if m.lazy {
+			m.pending = append(m.pending, d)
+		} else {
+			e.oracle.promised(d, what)
+		}
+	}
+	if err != nil {
+		e.w.tracef("%s: %s: %s", m.name, what, call.CodeOf(err).Name())
+		if call.CodeOf(err) == call.FileFormatError {
+			e.must(fmt.Errorf("%s: %s: %w", m.name, what, err))
+		}
+		if e.report != nil {
+			e.report.Refused[call.CodeOf(err).Name()]++
+		}
+	} else {
+		e.w.tracef("%s: %s: %d", m.name, what, tail)
+		if e.report != nil {
+			kind, _, _ := strings.Cut(what, " ")
+			e.report.Ops[kind]++
+		}
+	}
+	if tail > before && !m.lazy && e.w.chance("shadow", 40) {
+		e.must(e.shadow(m, tail))
+	}
+	e.settle(m)
+	return err
+}
+
+// shadow opens what would be left if the power went just after an answer.
+func (e *mesh) shadow(m *module, acked origin.Seq) error {
+	e.oracle.checks["1 capture has no window: durable before the answer"]++
+	fs := m.fs.CrashClone(vfs.CrashCloneCfg{RNG: rand.New(rand.NewPCG(1, 1))})
+	db, err := pebble.Open("db", &pebble.Options{FS: fs, Logger: quiet{}, DisableAutomaticCompactions: true})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	j, err := journal.Open(db)
+	if err != nil {
+		return err
+	}
+	if at := j.Tail(m.stream()).Seq; at < acked {
+		return fmt.Errorf("%s: %v:%d was answered, the disk has %d", m.name, m.stream(), acked, at)
+	}
+	return nil
+}
+
+// prune lets a module's journal go as far as all hold it.
+func (e *mesh) prune(m *module) {
+	if !m.up || e.err != nil {
+		return
+	}
+	for s := range e.oracle.tails {
+		held := m.j.Durable()[s].Seq
+		for _, o := range e.ms {
+			if !o.up {
+				return
+			}
+			held = min(held, o.j.Durable()[s].Seq)
+		}
+		e.must(m.j.Prune(s, held))
+	}
+}

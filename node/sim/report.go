@@ -1,0 +1,54 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Report is what a run did and what it checked.
+type Report struct {
+	Seed    uint64
+	Modules int
+	Ops     map[string]int // by kind, as far as they succeeded
+	Refused map[string]int // by status code
+	Faults  map[string]int
+	Checks  map[string]int
+	Txns    int
+	// Conflicts are those that were open in the end, at each module.
+	Conflicts int
+	Trace     uint64 // hash of all that happened
+}
+
+// add sums up runs.
+func (r *Report) add(o *Report) {
+	for _, p := range [][2]map[string]int{{r.Ops, o.Ops}, {r.Refused, o.Refused}, {r.Faults, o.Faults}, {r.Checks, o.Checks}} {
+		for k, n := range p[1] {
+			p[0][k] += n
+		}
+	}
+	r.Txns += o.Txns
+	r.Conflicts += o.Conflicts
+}
+
+// String prints what a run did, for people.
+func (r *Report) String() string {
+	var b strings.Builder
+	list := func(name string, m map[string]int) {
+		fmt.Fprintf(&b, "  %s:", name)
+		for i, k := range slices.Sorted(maps.Keys(m)) {
+			if i > 0 {
+				b.WriteString(",")
+			}
+			fmt.Fprintf(&b, " %d %s", m[k], k)
+		}
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "seed %d: %d modules, %d txns, %d open conflicts in the end, trace %016x\n", r.Seed, r.Modules, r.Txns, r.Conflicts, r.Trace)
+	list("operations", r.Ops)
+	list("refused", r.Refused)
+	list("faults", r.Faults)
+	list("checked", r.Checks)
+	return b.String()
+}
