@@ -28,6 +28,7 @@ import (
 //	m1 delete FILE             of the record read
 //	m1 inserts FILE FROM TO    records of keys FROM..TO; puts and deletes alike
 //	m1 put FILE KEY DATA       a rewrite by key of a record that was not read
+//	m1 txn FILE KEY DATA...    such rewrites as one transaction; KEY + inserts
 //	m1 truncate, rename, delete_file, local, mend   of files
 //	m1 holds flushes | m1 flushes | m1 interval MS
 //	m1 power [KEEP] | m1 starts | m1 clock MS
@@ -211,6 +212,23 @@ func (s *stage) act(m *module, w []string) string {
 		return do(func(p *program) error { return p.rewrite(file, nil) })
 	case "put":
 		return do(func(p *program) error { return p.put(file, string(data), []byte(w[3])) })
+	case "txn":
+		return do(func(p *program) error {
+			return p.within(func() error {
+				for i := 2; i+1 < len(w); i += 2 {
+					var err error
+					if w[i] == "+" {
+						err = p.insert(file, []byte(w[i+1]))
+					} else {
+						err = p.put(file, w[i], []byte(w[i+1]))
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
 	case "inserts", "puts", "deletes":
 		from, to := s.number(w[2]), s.number(w[3])
 		return do(func(p *program) error {
