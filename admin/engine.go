@@ -27,7 +27,8 @@ type Engine interface {
 	Conflicts(ctx context.Context, share string) ([]Conflict, error)
 	Conflict(ctx context.Context, id string) (*Conflict, error)
 	Parked(ctx context.Context) ([]Parked, error)
-	Account(ctx context.Context, scan bool) (*Account, error)
+	// Account counts at one vector of all members, or here alone.
+	Account(ctx context.Context, r AccountRequest) (*Account, error)
 	// CompareAt gives the digest of a file at another module, by the share's
 	// form of its path.
 	CompareAt(ctx context.Context, module, path string) (*Digest, error)

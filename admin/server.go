@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -45,7 +46,17 @@ func Handler(e Engine) http.Handler {
 	get(mux, "GET /v1/conflicts", func(r *http.Request) (any, error) { return e.Conflicts(r.Context(), r.FormValue("share")) })
 	get(mux, "GET /v1/conflicts/{id}", func(r *http.Request) (any, error) { return e.Conflict(r.Context(), r.PathValue("id")) })
 	get(mux, "GET /v1/parked", func(r *http.Request) (any, error) { return e.Parked(r.Context()) })
-	get(mux, "GET /v1/account", func(r *http.Request) (any, error) { return e.Account(r.Context(), r.FormValue("scan") == "1") })
+	get(mux, "GET /v1/account", func(r *http.Request) (any, error) {
+		q := AccountRequest{Scan: r.FormValue("scan") == "1", Local: r.FormValue("local") == "1", Reachable: r.FormValue("reachable") == "1"}
+		if t := r.FormValue("timeout_ns"); t != "" {
+			ns, err := strconv.ParseInt(t, 10, 64)
+			if err != nil || ns <= 0 {
+				return nil, Errorf(Usage, "bad_timeout", "give nanoseconds above 0", "timeout_ns %q", t)
+			}
+			q.Timeout = time.Duration(ns)
+		}
+		return e.Account(r.Context(), q)
+	})
 	post(mux, "POST /v1/bench", func(r *http.Request, c *BenchRequest) (any, error) { return e.Bench(r.Context(), *c) })
 	mux.HandleFunc("GET /v1/journal", func(w http.ResponseWriter, r *http.Request) {
 		q := JournalRequest{From: r.FormValue("from"), Share: r.FormValue("share"), Follow: r.FormValue("follow") == "1"}

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -41,6 +43,61 @@ func (n *Node) askVector(ctx context.Context, m origin.Module) (*vectorReply, er
 	return &r, nil
 }
 
+// asked is who told its vector, and who could not be asked.
+type asked struct {
+	asked []control.Member
+	left  []string
+}
+
+// askVectors raises at to the vectors that all other members have now, asked
+// from them directly. One that cannot be asked is asked again until ctx ends,
+// or with reachable left out.
+func (n *Node) askVectors(ctx context.Context, at origin.Context, reachable bool) (*asked, error) {
+	out := &asked{}
+	todo := []control.Member{}
+	for _, m := range n.ctl.state().Members {
+		if m.HoldsData() && m.Number != n.dir.Number {
+			todo = append(todo, m)
+		}
+	}
+	for {
+		replies := make([]*vectorReply, len(todo))
+		var wg sync.WaitGroup
+		for i, m := range todo {
+			wg.Go(func() { replies[i], _ = n.askVector(ctx, m.Number) })
+		}
+		wg.Wait()
+		var again []control.Member
+		for i, m := range todo {
+			if replies[i] == nil {
+				again = append(again, m)
+				continue
+			}
+			out.asked = append(out.asked, m)
+			at.Advance(replies[i].Vector)
+		}
+		todo = again
+		if len(todo) > 0 && reachable {
+			for _, m := range todo {
+				out.left = append(out.left, m.Name)
+			}
+			todo = nil
+		}
+		if len(todo) == 0 {
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			var names []string
+			for _, m := range todo {
+				names = append(names, m.Name)
+			}
+			return nil, failure(admin.TimedOut, "member_unreachable", "start it, or leave it out with --reachable", "module %s could not be asked", strings.Join(names, ", "))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // CaughtUp implements admin.Engine: every vector that members have now, asked
 // from them directly, is waited for here.
 func (e engine) CaughtUp(ctx context.Context, r admin.CaughtUpRequest) (*admin.CaughtUp, error) {
@@ -50,67 +107,53 @@ func (e engine) CaughtUp(ctx context.Context, r admin.CaughtUpRequest) (*admin.C
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	out := &admin.CaughtUp{}
 	want := origin.Context{}
-	t := n.ctl.state().Tables()
-	todo := []control.Member{}
-	for _, m := range n.ctl.state().Members {
-		if m.HoldsData() && m.Number != n.dir.Number {
-			todo = append(todo, m)
-		}
+	others, err := n.askVectors(ctx, want, r.Reachable)
+	if err != nil {
+		return nil, err
 	}
-	for len(todo) > 0 {
-		var again []control.Member
-		for _, m := range todo {
-			v, err := n.askVector(ctx, m.Number)
-			if err != nil {
-				again = append(again, m)
-				continue
-			}
-			out.Asked = append(out.Asked, m.Name)
-			want.Advance(v.Vector)
-		}
-		todo = again
-		if len(todo) == 0 {
-			break
-		}
-		if r.Reachable {
-			for _, m := range todo {
-				out.Left = append(out.Left, m.Name)
-			}
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return nil, failure(admin.TimedOut, "member_unreachable", "start it, or leave it out with --reachable", "module %s could not be asked", todo[0].Name)
-		case <-time.After(100 * time.Millisecond):
-		}
+	out := &admin.CaughtUp{Left: others.left}
+	for _, m := range others.asked {
+		out.Asked = append(out.Asked, m.Name)
 	}
-	behind := func() (d uint64) {
-		have := n.j.Durable()
-		for s, q := range want {
-			if h := have[s].Seq; q > h && t.AppliesHere(s, n.dir.Number) {
-				d += uint64(q - h)
-			}
-		}
-		return d
+	if err := n.awaitVector(ctx, want); err != nil {
+		return nil, err
 	}
+	out.CaughtUp = true
+	return out, nil
+}
+
+// awaitVector waits until all of a vector that this module applies is durable
+// here.
+func (n *Node) awaitVector(ctx context.Context, at origin.Context) error {
 	ready := func() bool {
 		n.mu.Lock()
 		waiting := len(n.need)
 		n.mu.Unlock()
-		return waiting == 0 && behind() == 0
+		return waiting == 0 && n.behind(at) == 0
 	}
 	for {
+		// What a group needs is not announced, so it is looked at now and then.
 		wctx, stop := context.WithTimeout(ctx, 300*time.Millisecond)
 		err := n.acks.wait(wctx, ready)
 		stop()
 		if err == nil {
-			out.CaughtUp = true
-			return out, nil
+			return nil
 		}
 		if ctx.Err() != nil {
-			return nil, failure(admin.TimedOut, "not_caught_up", "see \"drmesh status --matrix\"", "%d txns are still to come", behind())
+			return failure(admin.TimedOut, "not_caught_up", "see \"drmesh status --matrix\"", "%d txns are still to come to %s", n.behind(at), n.dir.Module)
 		}
 	}
+}
+
+// behind is how many txns of a vector are still to come here.
+func (n *Node) behind(at origin.Context) (d uint64) {
+	have := n.j.Durable()
+	t := n.ctl.state().Tables()
+	for s, q := range at {
+		if h := have[s].Seq; q > h && t.AppliesHere(s, n.dir.Number) {
+			d += uint64(q - h)
+		}
+	}
+	return d
 }

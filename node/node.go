@@ -53,8 +53,10 @@ type Node struct {
 	app     *socket.Server
 	adm     *admin.Server
 	acks    acks
-	started time.Time
-	disk    func(path string) (total, free uint64, err error)
+	// accounts are what this module counts for others.
+	accounts accounts
+	started  time.Time
+	disk     func(path string) (total, free uint64, err error)
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -386,6 +388,7 @@ func (n *Node) openMesh() {
 	n.mesh.HandleRPC("propose", n.servePropose)
 	n.mesh.HandleRPC("vector", n.serveVector)
 	n.mesh.HandleRPC("digest", n.serveDigest)
+	n.mesh.HandleRPC("account", n.serveAccount)
 	n.mesh.HandleRPC("pause", n.servePause)
 	n.mesh.HandleRPC("clock", n.serveClock)
 	n.mesh.HandleRPC("published", n.servePublished)

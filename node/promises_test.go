@@ -143,7 +143,7 @@ func converged(t testing.TB, nodes []*Node, paths ...string) {
 // by the counters and by the scan.
 func accountHolds(t testing.TB, n *Node) *admin.Account {
 	t.Helper()
-	a, err := engine{n}.Account(context.Background(), true)
+	a, err := engine{n}.Account(context.Background(), admin.AccountRequest{Scan: true, Local: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"slices"
 	"sort"
 	"strings"
 
@@ -278,6 +279,23 @@ func (e *Engine) ScanAccount(r pebble.Reader) (map[string]map[origin.Stream]*Sum
 		return nil
 	})
 	return out, err
+}
+
+// Standing gives the versions that stand in a register, the visible one first.
+func (e *Engine) Standing(r pebble.Reader, file origin.FileID, addr []byte) ([]origin.Version, error) {
+	v, closer, err := r.Get(appendRegisterKey(nil, file, addr))
+	if err == pebble.ErrNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	set, err := record.DecodeSet(nil, slices.Clone(v))
+	if err != nil {
+		return nil, fmt.Errorf("register %v %s: %w", file, record.String(addr), err)
+	}
+	return set, nil
 }
 
 func sameContent(a, b *origin.Version) bool {

@@ -136,11 +136,17 @@ func (c *Client) Parked(ctx context.Context) ([]admin.Parked, error) {
 	return ask[[]admin.Parked](ctx, c, "/v1/parked", nil)
 }
 
-// Account sums up where every operation is; by a full scan if scan is set.
-func (c *Client) Account(ctx context.Context, scan bool) (*admin.Account, error) {
+// Account sums up where every operation is, at one vector of all members, or
+// at the module alone.
+func (c *Client) Account(ctx context.Context, r admin.AccountRequest) (*admin.Account, error) {
 	q := url.Values{}
-	if scan {
-		q.Set("scan", "1")
+	for name, set := range map[string]bool{"scan": r.Scan, "local": r.Local, "reachable": r.Reachable} {
+		if set {
+			q.Set(name, "1")
+		}
+	}
+	if r.Timeout > 0 {
+		q.Set("timeout_ns", strconv.FormatInt(int64(r.Timeout), 10))
 	}
 	return ask[*admin.Account](ctx, c, "/v1/account", q)
 }

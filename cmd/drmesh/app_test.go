@@ -30,7 +30,9 @@ func (f *fakeNode) Status(context.Context) (*admin.Status, error) { return &f.st
 func (f *fakeNode) CaughtUp(context.Context, admin.CaughtUpRequest) (*admin.CaughtUp, error) {
 	return &f.caughtUp, f.fail
 }
-func (f *fakeNode) Account(context.Context, bool) (*admin.Account, error) { return &f.account, f.fail }
+func (f *fakeNode) Account(context.Context, admin.AccountRequest) (*admin.Account, error) {
+	return &f.account, f.fail
+}
 func (f *fakeNode) ControlApply(context.Context, admin.ControlChange) (*admin.ControlPlan, error) {
 	return &f.plan, f.fail
 }

@@ -60,23 +60,31 @@ func (d *demo) proof(ctx context.Context) error {
 
 	amiss = len(d.amiss)
 	var operations, lost int64
-	for _, x := range d.mesh.modules {
-		var acc admin.Account
-		err := d.mesh.answer(ctx, x, &acc, "account", "--scan")
-		if ce, ok := err.(*commandError); ok && ce.code == int(admin.Findings) {
-			d.wrong("%v", err)
-		} else if err != nil {
-			return err
-		}
-		r.DuplicatesApplied += acc.Duplicates
+	var acc admin.Account
+	err := d.mesh.answer(ctx, d.west(), &acc, "account", "--scan")
+	if ce, ok := err.(*commandError); ok && ce.code == int(admin.Findings) {
+		d.wrong("%v", err)
+	} else if err != nil {
+		return err
+	}
+	r.DuplicatesApplied += acc.Duplicates
+	if len(acc.Modules) != len(d.mesh.modules) {
+		d.wrong("%d modules of %d gave their account", len(acc.Modules), len(d.mesh.modules))
+	}
+	for _, m := range acc.Modules {
 		var o, l, missing int64
 		for _, line := range acc.Lines {
-			o += line.Written
-			l += line.Lost
-			missing += max(line.Missing, -line.Missing)
+			if line.Module == m.Module {
+				o += line.Written
+				l += line.Lost
+				missing += max(line.Missing, -line.Missing)
+			}
 		}
 		if missing > 0 {
-			d.wrong("%s: %d operations are unaccounted for", x.name, missing)
+			d.wrong("%s: %d operations are unaccounted for", m.Module, missing)
+		}
+		if operations > 0 && o != operations {
+			d.wrong("%s counts %d operations, another module %d", m.Module, o, operations)
 		}
 		operations, lost = max(operations, o), max(lost, l)
 	}
