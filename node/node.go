@@ -111,7 +111,7 @@ func Serve(ctx context.Context, o ServeOptions) error {
 func pebbleOptions(log *slog.Logger) *pebble.Options {
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                16 << 20,
+		MemTableSize:                32 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,

@@ -44,6 +44,7 @@ type fileStat struct {
 	// highest is the highest record number; -1: unknown, look it up. Owned
 	// by the committer.
 	highest int64
+	present *presence // owned by the committer; nil: nothing is known
 }
 
 type index struct {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
@@ -132,6 +131,9 @@ type committer struct {
 	contexts map[origin.Stream]origin.Context              // full context of each remote stream's last txn
 	pending  map[origin.Group]map[origin.Stream]origin.Seq // applied since our own last txn of the group
 	localSeq origin.Seq                                    // numbers changes of unshared files
+
+	late      lateKeys
+	presences presences
 
 	t tx // reused
 }
@@ -375,6 +377,9 @@ func (c *committer) cut() {
 		return
 	}
 	e := c.e
+	if err := c.late.write(c.b); err != nil {
+		e.fatal("index entries", err)
+	}
 	f := &flight{b: c.b, sync: c.sync, waiters: c.waiters, interval: c.interval}
 	if c.began {
 		if err := c.app.Finish(); err != nil {
@@ -441,6 +446,7 @@ func (c *committer) cut() {
 	clear(c.touched)
 	clear(c.streams)
 	clear(c.stats)
+	c.scanDue()
 }
 
 // keyLocalSeq holds the last number given to a change of an unshared file.
@@ -486,13 +492,10 @@ func (e *Engine) markInline() {
 }
 
 // touch notes a register as changed in the open batch.
-func (c *committer) touch(key []byte) { c.touched[xxhash.Sum64(key)] = struct{}{} }
+func (c *committer) touch(hash uint64) { c.touched[hash] = struct{}{} }
 
-func (c *committer) isTouched(key []byte) bool {
-	if len(c.touched) == 0 {
-		return false
-	}
-	_, ok := c.touched[xxhash.Sum64(key)]
+func (c *committer) isTouched(hash uint64) bool {
+	_, ok := c.touched[hash]
 	return ok
 }
 

@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -52,7 +53,7 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 		}
 		if now != nil {
 			t.key = appendEntryKey(t.key[:0], keyIndex, f.id, ix.number, newKey, now.Birth, addr)
-			if err := t.b.Set(t.key, nil, nil); err != nil {
+			if err := t.setLater(t.key); err != nil {
 				return err
 			}
 			t.claimChanged(f, ix, newKey)
@@ -67,7 +68,7 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 		}
 		if now != nil {
 			t.key = appendPhysicalKey(t.key[:0], f.id, now.Birth, addr)
-			if err := t.b.Set(t.key, nil, nil); err != nil {
+			if err := t.setLater(t.key); err != nil {
 				return err
 			}
 		}
@@ -75,6 +76,42 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 	if err := t.count(f, addr, old, now, wasParked); err != nil {
 		return err
 	}
+	return nil
+}
+
+// setLater writes a key without value, in a shared batch at its end.
+func (t *tx) setLater(key []byte) error {
+	if t.b.Indexed() {
+		return t.b.Set(key, nil, nil)
+	}
+	t.c.late.add(key)
+	return nil
+}
+
+// lateKeys are the derived keys of a shared batch, which nobody reads through
+// it. Written in order they cost less: each is looked for from the place of
+// the one before.
+type lateKeys struct {
+	buf  []byte
+	keys []lateKey
+}
+
+type lateKey struct{ from, to int }
+
+func (l *lateKeys) add(key []byte) {
+	from := len(l.buf)
+	l.buf = append(l.buf, key...)
+	l.keys = append(l.keys, lateKey{from, len(l.buf)})
+}
+
+func (l *lateKeys) write(b *pebble.Batch) error {
+	slices.SortFunc(l.keys, func(x, y lateKey) int { return bytes.Compare(l.buf[x.from:x.to], l.buf[y.from:y.to]) })
+	for _, k := range l.keys {
+		if err := b.Set(l.buf[k.from:k.to], nil, nil); err != nil {
+			return err
+		}
+	}
+	l.buf, l.keys = l.buf[:0], l.keys[:0]
 	return nil
 }
 
@@ -454,7 +491,7 @@ func (t *tx) retryParked(f *file) error {
 		return err
 	}
 	for _, addr := range addrs {
-		if err := t.load(f.id, addr); err != nil {
+		if err := t.load(f, f.id, addr, false); err != nil {
 			return err
 		}
 		v := visible(t.standing)

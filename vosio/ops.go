@@ -75,7 +75,7 @@ func (t *tx) addCatalog(share string, addr []byte, value any) error {
 		}
 	}
 	id := record.CatalogID(share)
-	if err := t.load(id, addr); err != nil {
+	if err := t.load(nil, id, addr, false); err != nil {
 		return err
 	}
 	op := origin.Operation{Kind: origin.Write, File: id, Address: addr, Data: data, Life: 1 + greatestLife(t.standing)}
@@ -432,7 +432,7 @@ func (e *Engine) DropTombstones(ctx context.Context, settled func(origin.Dot) bo
 		}
 		for _, k := range keys {
 			f, addr := origin.FileID(k[10:26]), k[26:]
-			if err := t.load(f, addr); err != nil {
+			if err := t.load(nil, f, addr, false); err != nil {
 				return err
 			}
 			if len(t.standing) == 1 && t.standing[0].Tombstone {

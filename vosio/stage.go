@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
@@ -35,6 +36,7 @@ type tx struct {
 	standing []origin.Version
 	next     [1]origin.Version
 	key, val []byte
+	hash     uint64 // of the register loaded last
 	keys     [2][]byte
 	arena    []byte
 	plan     []planned
@@ -190,7 +192,7 @@ func (t *tx) runChanges() error {
 		}
 	}
 	for _, x := range t.req.expect {
-		if err := t.load(x.file, x.addr); err != nil {
+		if err := t.load(nil, x.file, x.addr, false); err != nil {
 			return err
 		}
 		n := 0
@@ -348,15 +350,24 @@ func (e *Engine) blocked(t *tx) bool {
 	}
 	op := &t.txn.Ops[0]
 	t.key = appendRegisterKey(t.key[:0], op.File, op.Address)
-	return t.c.isTouched(t.key)
+	return t.c.isTouched(xxhash.Sum64(t.key))
 }
 
-// load reads a register's set into t.standing. Data is copied into the arena.
-func (t *tx) load(f origin.FileID, addr []byte) error {
+// load reads a register's set into t.standing; file is nil when it is not
+// known here, born says that the address cannot have been used before. Data is
+// copied into the arena.
+func (t *tx) load(file *file, f origin.FileID, addr []byte, born bool) error {
 	t.key = appendRegisterKey(t.key[:0], f, addr)
+	t.hash = xxhash.Sum64(t.key)
 	t.standing = t.standing[:0]
+	if born || file != nil && file.stat.present.absent(t.hash) {
+		return nil
+	}
 	v, closer, err := t.r.Get(t.key)
 	if err == pebble.ErrNotFound {
+		if file != nil {
+			t.c.presences.missed(file)
+		}
 		return nil
 	}
 	if err != nil {
@@ -391,6 +402,7 @@ func greatestLife(set []origin.Version) uint32 {
 func (t *tx) planChange(i int, ch *change) error {
 	f := ch.file
 	addr := ch.addr
+	born := false // the address is new with this very operation
 	out := &t.req.out[i]
 	if ch.kind == insert && addr == nil {
 		birth := origin.Birth{Stamp: t.own.Stamp, Dot: origin.OpDot{Dot: t.own.Dot, Index: uint32(len(t.plan))}}
@@ -409,13 +421,13 @@ func (t *tx) planChange(i int, ch *change) error {
 		case f.identity != nil:
 			addr = record.AppendKey(nil, f.identity.number, f.identity.AppendKeyOf(nil, ch.data))
 		default:
-			addr = record.AppendBorn(nil, birth)
+			addr, born = record.AppendBorn(nil, birth), true
 		}
 	}
-	if err := t.load(f.id, addr); err != nil {
+	if err := t.load(f, f.id, addr, born); err != nil {
 		return err
 	}
-	if !t.b.Indexed() && t.c.isTouched(t.key) {
+	if !t.b.Indexed() && t.c.isTouched(t.hash) {
 		return errCut
 	}
 	cur := visible(t.standing)
@@ -461,12 +473,12 @@ func (t *tx) planChange(i int, ch *change) error {
 			birth := cur.Birth
 			t.plan = append(t.plan, planned{f, gone, -1})
 			addr = record.AppendKey(nil, f.identity.number, key)
-			if err := t.load(f.id, addr); err != nil {
+			if err := t.load(f, f.id, addr, false); err != nil {
 				return err
 			}
 			if !t.b.Indexed() {
 				// Two registers: they share no batch with others' changes of them.
-				if t.c.isTouched(t.key) {
+				if t.c.isTouched(t.hash) {
 					return errCut
 				}
 			}
@@ -590,7 +602,7 @@ func (t *tx) checkUnique() error {
 		if p.f.deleted {
 			continue
 		}
-		if err := t.load(p.f.id, p.op.Address); err != nil {
+		if err := t.load(p.f, p.f.id, p.op.Address, false); err != nil {
 			return err
 		}
 		old := visible(t.standing)
@@ -657,7 +669,9 @@ func (t *tx) stageOp(i int, local bool) error {
 	v := t.txn.Version(i)
 	// What planChange loaded for the one change of a simple tx still stands.
 	if !(local && len(t.plan) == 1 && !t.b.Indexed()) {
-		if err := t.load(op.File, op.Address); err != nil {
+		t.key = record.AppendBorn(t.key[:0], v.Birth)
+		born := v.Birth.Dot == by && bytes.Equal(op.Address, t.key)
+		if err := t.load(f, op.File, op.Address, born); err != nil {
 			return err
 		}
 	}
@@ -721,8 +735,12 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 		}
 	}
 	t.key = appendRegisterKey(t.key[:0], file, addr)
+	hash := xxhash.Sum64(t.key)
 	if !t.b.Indexed() {
-		t.c.touch(t.key)
+		t.c.touch(hash)
+	}
+	if f != nil && len(next) > 0 {
+		t.c.presences.came(f, hash)
 	}
 	if len(next) == 0 {
 		if err := t.b.Delete(t.key, nil); err != nil {

@@ -265,9 +265,14 @@ type Appender struct {
 	j     *Journal
 	b     *pebble.Batch
 	runs  []runRecord
+	held  []byte                 // entries of the batch, with their hashes before them
+	ends  []int                  // where each ends in held
 	dirty map[origin.Stream]bool // true: its context changed too
 	buf   []byte
 }
+
+// heldBytes is how much memory an appender keeps from batch to batch.
+const heldBytes = 4 << 20
 
 type runRecord struct {
 	stream origin.Stream
@@ -279,7 +284,7 @@ type runRecord struct {
 func (j *Journal) Begin(b *pebble.Batch) *Appender {
 	a := &j.app
 	a.b = b
-	a.runs = a.runs[:0]
+	a.runs, a.held, a.ends = a.runs[:0], a.held[:0], a.ends[:0]
 	if a.dirty == nil {
 		a.dirty = map[origin.Stream]bool{}
 	}
@@ -319,21 +324,38 @@ func (a *Appender) Add(s origin.Stream, seq origin.Seq, stamp origin.Stamp, delt
 	} else {
 		a.runs = append(a.runs, runRecord{s, seq, 1})
 	}
-	d := a.b.SetDeferred(2+origin.StreamSize+8, 32+len(entry))
-	k := append(d.Key[:0], 'j', keyEntry)
-	k = origin.AppendStream(k, s)
-	binary.BigEndian.AppendUint64(k, uint64(seq))
-	copy(d.Value, t.Hash[:])
-	copy(d.Value[32:], entry)
-	return t.Hash, d.Finish()
+	a.held = append(append(a.held, t.Hash[:]...), entry...)
+	a.ends = append(a.ends, len(a.held))
+	return t.Hash, nil
 }
 
-// Finish writes local order, positions and contexts.
+// Finish writes entries, local order, positions and contexts. Entries of one
+// stream come one after the other, each next to the one before in the
+// memtable, which then need not be searched for its place.
 func (a *Appender) Finish() error {
 	if len(a.runs) == 0 {
 		return nil
 	}
 	j := a.j
+	at, n := 0, 0
+	for _, r := range a.runs {
+		for i := range r.count {
+			v := a.held[at:a.ends[n]]
+			at = a.ends[n]
+			n++
+			d := a.b.SetDeferred(2+origin.StreamSize+8, len(v))
+			k := append(d.Key[:0], 'j', keyEntry)
+			k = origin.AppendStream(k, r.stream)
+			binary.BigEndian.AppendUint64(k, uint64(r.first)+uint64(i))
+			copy(d.Value, v)
+			if err := d.Finish(); err != nil {
+				return err
+			}
+		}
+	}
+	if cap(a.held) > heldBytes {
+		a.held = nil // one of a large txn
+	}
 	j.local++
 	k := binary.BigEndian.AppendUint64([]byte{'j', keyLocal}, j.local)
 	v := a.buf[:0]
