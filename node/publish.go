@@ -8,7 +8,6 @@ import (
 
 	"drmesh/origin"
 	"drmesh/vosio"
-	"drmesh/vosio/call"
 )
 
 // Files that exist when a share comes to cover them: the module of the share's
@@ -115,39 +114,17 @@ func (n *Node) sourceDone(share string, source origin.Module) bool {
 }
 
 func (n *Node) publishFile(f vosio.FileInfo, sh *vosio.Share) error {
-	same, exists, err := n.eng.SameContent(f.ID)
-	switch {
-	case err != nil:
+	how, at, err := n.eng.Bring(n.ctx, publisher, f.ID, sh.Root+".aside")
+	if err != nil {
 		return err
-	case exists && same:
+	}
+	switch how {
+	case vosio.Adopted:
 		n.log.Info("a file was adopted: the share has the same", "file", f.Path, "share", sh.Name)
-		return n.eng.DropCovered(n.ctx, publisher, f.ID)
-	case exists:
-		to, err := n.eng.SetAside(n.ctx, publisher, f.ID, sh.Root+".aside")
-		if err != nil {
-			return err
-		}
-		n.alarm("file "+f.Path+" was set aside", fmt.Sprintf("share %s has a file of that name that says otherwise; this module's own is %s now", sh.Name, to))
-		return nil
-	}
-	// Directories that stood here alone become the share's first.
-	if err := n.makeShareDirs(sh, f.Path); err != nil {
-		return err
-	}
-	n.log.Info("a file is published", "file", f.Path, "share", sh.Name, "records", f.Records)
-	return n.eng.Publish(n.ctx, publisher, f.ID)
-}
-
-func (n *Node) makeShareDirs(sh *vosio.Share, full string) error {
-	p := n.eng.NewProcess(publisher)
-	defer p.Close()
-	c := call.Client{Caller: p}
-	for i := len(sh.Root) + 1; i < len(full); i++ {
-		if full[i] == '>' {
-			if err := c.CreateDir(n.ctx, full[:i]); err != nil && call.CodeOf(err) != call.FileExists {
-				return err
-			}
-		}
+	case vosio.Aside:
+		n.alarm("file "+f.Path+" was set aside", fmt.Sprintf("share %s has a file of that name that says otherwise; this module's own is %s now", sh.Name, at))
+	case vosio.Published:
+		n.log.Info("a file was published", "file", f.Path, "share", sh.Name, "records", f.Records)
 	}
 	return nil
 }

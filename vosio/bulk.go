@@ -127,9 +127,50 @@ func (e *Engine) Covered(share string) []FileInfo {
 	return out
 }
 
-// Publish makes a covered file one of its share, by ordinary txns; the
+// Brought is what became of a covered file.
+type Brought uint8
+
+const (
+	Published Brought = iota // it is the share's now
+	Adopted                  // the share had the same already
+	Aside                    // the share's says otherwise: ours is at another path
+)
+
+// Bring makes a covered file its share's: it is adopted where the share has
+// the same, set aside in the directory aside where the share has another, and
+// else published. at is where it is found now.
+func (e *Engine) Bring(ctx context.Context, process string, id origin.FileID, aside string) (how Brought, at string, err error) {
+	f := e.cat.file(id)
+	if f == nil || f.share != "" || f.shown == "" {
+		return 0, "", fmt.Errorf("bring file %v into its share: %w", id, call.ObjectNotFound)
+	}
+	same, exists, err := e.sameContent(id)
+	switch {
+	case err != nil:
+		return 0, "", err
+	case exists && same:
+		return Adopted, f.shown, e.dropCovered(ctx, process, id)
+	case exists:
+		at, err := e.setAside(ctx, process, id, aside)
+		return Aside, at, err
+	}
+	// Directories that stood here alone become the share's first.
+	if s, _ := e.table().Locate(f.shown); s != nil {
+		for i := len(s.Root) + 1; i < len(f.shown); i++ {
+			if f.shown[i] != '>' {
+				continue
+			}
+			if err := e.createDir(ctx, process, f.shown[:i]); err != nil && call.CodeOf(err) != call.FileExists {
+				return 0, "", err
+			}
+		}
+	}
+	return Published, f.shown, e.publishFile(ctx, process, id)
+}
+
+// publishFile makes a covered file one of its share, by ordinary txns; the
 // module's own is gone afterwards.
-func (e *Engine) Publish(ctx context.Context, process string, id origin.FileID) error {
+func (e *Engine) publishFile(ctx context.Context, process string, id origin.FileID) error {
 	f := e.cat.file(id)
 	if f == nil || f.share != "" || f.shown == "" {
 		return fmt.Errorf("publish file %v: %w", id, call.ObjectNotFound)
@@ -147,9 +188,9 @@ func (e *Engine) Publish(ctx context.Context, process string, id origin.FileID) 
 	return e.dropOwn(ctx, process, f)
 }
 
-// SameContent reports whether a covered file says the same as the shared file
+// sameContent reports whether a covered file says the same as the shared file
 // at its path; exists is false when there is none.
-func (e *Engine) SameContent(id origin.FileID) (same, exists bool, err error) {
+func (e *Engine) sameContent(id origin.FileID) (same, exists bool, err error) {
 	f := e.cat.file(id)
 	if f == nil {
 		return false, false, fmt.Errorf("compare file %v: %w", id, call.ObjectNotFound)
@@ -197,9 +238,9 @@ func (e *Engine) contentHash(f *file) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), s.Err()
 }
 
-// DropCovered removes a covered file of this module alone, since the share
+// dropCovered removes a covered file of this module alone, since the share
 // has the same.
-func (e *Engine) DropCovered(ctx context.Context, process string, id origin.FileID) error {
+func (e *Engine) dropCovered(ctx context.Context, process string, id origin.FileID) error {
 	f := e.cat.file(id)
 	if f == nil || f.share != "" {
 		return fmt.Errorf("drop file %v: %w", id, call.ObjectNotFound)
@@ -224,9 +265,9 @@ func (e *Engine) dropOwn(ctx context.Context, process string, f *file) error {
 	}})
 }
 
-// SetAside moves a covered file of this module alone to another full path of
+// setAside moves a covered file of this module alone to another full path of
 // its own, where no share is; it gives the path.
-func (e *Engine) SetAside(ctx context.Context, process string, id origin.FileID, dir string) (string, error) {
+func (e *Engine) setAside(ctx context.Context, process string, id origin.FileID, dir string) (string, error) {
 	f := e.cat.file(id)
 	if f == nil || f.share != "" {
 		return "", fmt.Errorf("set file %v aside: %w", id, call.ObjectNotFound)

@@ -117,8 +117,8 @@ func (e *Engine) createFile(ctx context.Context, process, full string, org, size
 		if e.cat.lookup(p.name, p.rel) != nil || e.cat.isDir(p.name, p.rel) {
 			return fmt.Errorf("create %s: %w", full, call.FileExists)
 		}
-		if !e.cat.dirExists(p.name, parent(p.rel)) {
-			return fmt.Errorf("create %s: no directory %s: %w", full, parent(full), call.ObjectNotFound)
+		if err := t.needParent(p); err != nil {
+			return fmt.Errorf("create %s: %w", full, err)
 		}
 		life := e.cat.nextLife(p.name, p.rel)
 		id = record.NewFileID(p.name, p.rel, life, org, size)
@@ -295,11 +295,43 @@ func (e *Engine) createDir(ctx context.Context, process, full string) error {
 		if p.rel == "" || e.cat.isDir(p.name, p.rel) || e.cat.lookup(p.name, p.rel) != nil {
 			return fmt.Errorf("create_dir %s: %w", full, call.FileExists)
 		}
-		if !e.cat.dirExists(p.name, parent(p.rel)) {
-			return fmt.Errorf("create_dir %s: no directory %s: %w", full, parent(full), call.ObjectNotFound)
+		if err := t.needParent(p); err != nil {
+			return fmt.Errorf("create_dir %s: %w", full, err)
 		}
 		return t.addCatalog(p.name, record.DirectoryAddress(p.rel), []byte("{}"))
 	})
+}
+
+// needParent sees to it that the directory stands in which something is made.
+// What a share's tables exclude lies in directories of the share, and yet is
+// this module's own: there the module gets directories of its own, too.
+func (t *tx) needParent(p *place) error {
+	e, dir := t.e, parent(p.rel)
+	if e.cat.dirExists(p.name, dir) {
+		return nil
+	}
+	if p.share == nil && e.isSharedDir(dir) {
+		parts := strings.Split(dir, ">")
+		for i := 2; i <= len(parts); i++ {
+			if d := strings.Join(parts[:i], ">"); !e.cat.isDir("", d) {
+				if err := t.addCatalog("", record.DirectoryAddress(d), []byte("{}")); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("no directory %s: %w", parent(p.full), call.ObjectNotFound)
+}
+
+// isSharedDir reports whether a full path is that of a directory in a share.
+func (e *Engine) isSharedDir(full string) bool {
+	for _, s := range e.table().Shares() {
+		if rel, ok := strings.CutPrefix(full, s.Root+">"); ok && e.cat.isDir(s.Name, rel) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *catalog) isDir(share, rel string) bool {

@@ -61,7 +61,7 @@ func (l *links) connect(peer int) error {
 	for s, p := range v {
 		l.sessions[peer].announced[s] = p.Seq
 	}
-	l.m.send(peer, control, wire.AppendHello(nil, &wire.Hello{Version: wire.Protocol, Mesh: "sim", Module: l.m.number(), Vector: v.Sorted()}))
+	l.m.send(peer, controlLane, wire.AppendHello(nil, &wire.Hello{Version: wire.Protocol, Mesh: "sim", Module: l.m.number(), Vector: v.Sorted()}))
 	return nil
 }
 
@@ -80,9 +80,9 @@ func (l *links) step(ev link.Event) error {
 		switch e := eff.(type) {
 		case link.Subscribe:
 			l.m.w.tracef("%s pulls %v after %d from m%d", l.m.name, e.Stream, e.After.Seq, e.Peer)
-			l.m.send(int(e.Peer)-1, control, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: e.Stream, After: e.After, Credit: 1 << 30}))
+			l.m.send(int(e.Peer)-1, controlLane, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: e.Stream, After: e.After, Credit: 1 << 30}))
 		case link.Unsubscribe:
-			l.m.send(int(e.Peer)-1, control, wire.AppendUnsubscribe(nil, e.Stream))
+			l.m.send(int(e.Peer)-1, controlLane, wire.AppendUnsubscribe(nil, e.Stream))
 		default:
 			return fmt.Errorf("effect %T", eff)
 		}
@@ -159,7 +159,7 @@ func (l *links) frame(peer int, frame []byte) error {
 		}
 		// The question was older than what has come since.
 		if l.puller.Source(p.Stream) == from {
-			l.m.send(peer, control, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: p.Stream, After: at, Credit: 1 << 30}))
+			l.m.send(peer, controlLane, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: p.Stream, After: at, Credit: 1 << 30}))
 		}
 		return nil
 	case wire.TypeHead:
@@ -206,7 +206,7 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 		// subscription starts again where we are.
 		l.m.stats.gaps++
 		if l.puller.Source(b.Stream) == origin.Module(peer+1) {
-			l.m.send(peer, control, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: b.Stream, After: at, Credit: 1 << 30}))
+			l.m.send(peer, controlLane, wire.AppendSubscribe(nil, &wire.Subscribe{Stream: b.Stream, After: at, Credit: 1 << 30}))
 		}
 		return nil
 	}
@@ -271,7 +271,7 @@ func (l *links) serve(peer int, s origin.Stream) error {
 		list, err := l.m.j.Read(s, after, limit)
 		if errors.Is(err, journal.ErrPruned) {
 			delete(ss.serves, s)
-			l.m.send(peer, control, wire.AppendPruned(nil, s, l.m.j.Pruned(s)))
+			l.m.send(peer, controlLane, wire.AppendPruned(nil, s, l.m.j.Pruned(s)))
 			return nil
 		}
 		if err != nil {
@@ -309,7 +309,7 @@ func (l *links) publish() error {
 			}
 		}
 		if len(news) > 0 {
-			l.m.send(peer, control, wire.AppendAnnounce(nil, news))
+			l.m.send(peer, controlLane, wire.AppendAnnounce(nil, news))
 		}
 		for _, s := range slices.SortedFunc(maps.Keys(ss.serves), origin.Stream.Compare) {
 			if err := l.serve(peer, s); err != nil {
@@ -339,7 +339,7 @@ func (l *links) tick(heads bool) error {
 		for _, s := range slices.SortedFunc(maps.Keys(l.bytes), origin.Stream.Compare) {
 			if told := l.sessions[peer].heads; !bytes.Equal(told[s], l.bytes[s]) {
 				told[s] = l.bytes[s]
-				l.m.send(peer, control, wire.AppendHead(nil, l.bytes[s]))
+				l.m.send(peer, controlLane, wire.AppendHead(nil, l.bytes[s]))
 			}
 		}
 	}

@@ -84,8 +84,10 @@ var keys = func() (l [16]ed25519.PrivateKey) {
 
 func keyOf(n int) ed25519.PrivateKey { return keys[n] }
 
+func nameOf(n int) string { return fmt.Sprintf("%%site%d#m%d", n+1, n+1) }
+
 func newModule(w *world, n int) *module {
-	return &module{w: w, n: n, name: fmt.Sprintf("%%site%d#m%d", n+1, n+1), key: keyOf(n), fs: vfs.NewCrashableMem(), rules: newRules(n), local: map[string]bool{}, control: 1}
+	return &module{w: w, n: n, name: nameOf(n), key: keyOf(n), fs: vfs.NewCrashableMem(), rules: newRules(n), local: map[string]bool{}, control: 1}
 }
 
 type quiet struct{}

@@ -39,8 +39,8 @@ type lane struct {
 	name     string
 }
 
-// control is the lane of all that is not txns.
-const control = "control"
+// controlLane is the lane of all that is not txns.
+const controlLane = "control"
 
 // send gives a frame to the network.
 func (n *network) send(from, to int, name string, frame []byte) {
@@ -74,7 +74,7 @@ func (n *network) send(from, to int, name string, frame []byte) {
 	at := max(n.w.now+delay, n.last[l])
 	n.last[l] = at
 	n.w.after(at-n.w.now, arrive)
-	if name != control && n.duplicate > 0 && r.IntN(n.duplicate) == 0 {
+	if name != controlLane && n.duplicate > 0 && r.IntN(n.duplicate) == 0 {
 		n.doubled++
 		n.w.after(delay+r.Uint64N(300), arrive)
 	}

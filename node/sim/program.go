@@ -12,19 +12,26 @@ import (
 	"drmesh/vosio/record"
 )
 
-// full names a file of the share by the form that means the same at all modules.
-func full(rel string) string { return theShare + ":" + rel }
+// full names a file of the share by the form that means the same at all
+// modules; or, with a > or . in front, one of this module by its path, which
+// lies in the share's directory or beside it.
+func (p *program) full(rel string) string {
+	if strings.HasPrefix(rel, ">") || strings.HasPrefix(rel, ".") {
+		return p.rules.share.Root + rel
+	}
+	return theShare + ":" + rel
+}
 
 // program is a process at a module: it uses files by calls, with a port on
 // each, and so may rewrite a record that it read a while ago.
 type program struct {
 	p     *vosio.Process
 	ports map[string]int
-	root  string // of the share here
+	rules *rules // of its module
 }
 
 func newProgram(m *module, name string) *program {
-	return &program{m.eng.NewProcess(name), map[string]int{}, m.rules.share.Root}
+	return &program{m.eng.NewProcess(name), map[string]int{}, m.rules}
 }
 
 // Kinds of files of a run, by the way they are addressed.
@@ -57,11 +64,11 @@ func (p *program) create(rel, kind string) error {
 	if kind == relative {
 		org = call.OrgRelative
 	}
-	if err := p.just(call.Request{Call: "s$create_file", Path: full(rel), Org: org, Size: 64}); err != nil || kind != keyed && kind != transacted {
+	if err := p.just(call.Request{Call: "s$create_file", Path: p.full(rel), Org: org, Size: 64}); err != nil || kind != keyed && kind != transacted {
 		return err
 	}
 	if kind == transacted {
-		if err := p.just(call.Request{Call: "s$set_transaction_file", Path: full(rel), Switches: 1}); err != nil {
+		if err := p.just(call.Request{Call: "s$set_transaction_file", Path: p.full(rel), Switches: 1}); err != nil {
 			return err
 		}
 	}
@@ -69,12 +76,12 @@ func (p *program) create(rel, kind string) error {
 }
 
 func (p *program) index(rel, name string, pos, n, switches int) error {
-	return p.just(call.Request{Call: "s$create_index", Path: full(rel), Name: name, Components: []record.Component{{Position: pos, Length: n}}, Switches: switches})
+	return p.just(call.Request{Call: "s$create_index", Path: p.full(rel), Name: name, Components: []record.Component{{Position: pos, Length: n}}, Switches: switches})
 }
 
 // open opens a port, without locks: others of the module write, too.
 func (p *program) open(rel string, access int, index string) (int, error) {
-	r, err := p.do(call.Request{Call: "s$attach_port", Path: full(rel)})
+	r, err := p.do(call.Request{Call: "s$attach_port", Path: p.full(rel)})
 	if err != nil {
 		return 0, err
 	}
@@ -198,33 +205,44 @@ func (p *program) transfer(rel string, n int, data func(i int, old []byte) []byt
 }
 
 func (p *program) truncate(rel string) error {
-	return p.just(call.Request{Call: "s$truncate_file", Path: full(rel)})
+	return p.just(call.Request{Call: "s$truncate_file", Path: p.full(rel)})
 }
 
 func (p *program) rename(rel, to string) error {
-	return p.just(call.Request{Call: "s$rename", Path: full(rel), Path2: full(to)})
+	return p.just(call.Request{Call: "s$rename", Path: p.full(rel), Path2: p.full(to)})
 }
 
 func (p *program) deleteFile(rel string) error {
-	return p.just(call.Request{Call: "s$delete_file", Path: full(rel)})
+	return p.just(call.Request{Call: "s$delete_file", Path: p.full(rel)})
 }
 
 // dropLocal removes the index that only this module has.
 func (p *program) dropLocal(rel string) error {
-	return p.just(call.Request{Call: "drmesh$delete_local_index", Path: full(rel), Name: localIndex})
+	return p.just(call.Request{Call: "drmesh$delete_local_index", Path: p.full(rel), Name: localIndex})
 }
 
-// names lists the files of the share.
-func (p *program) names() ([]string, error) {
-	r, err := p.do(call.Request{Call: "drmesh$list", Path: full("*")})
+// names lists the files in the share's directory, at any depth.
+func (p *program) names() ([]string, error) { return p.namesIn("") }
+
+func (p *program) namesIn(dir string) (out []string, err error) {
+	r, err := p.do(call.Request{Call: "drmesh$list", Path: p.full(dir + "*")})
 	if err != nil {
 		return nil, err
 	}
-	for i, n := range r.Names {
-		r.Names[i] = strings.TrimPrefix(n, p.root+">")
+	for _, n := range r.Names {
+		n = strings.TrimPrefix(n, p.rules.share.Root+">")
+		if !strings.HasSuffix(n, ">") {
+			out = append(out, n)
+			continue
+		}
+		below, err := p.namesIn(n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, below...)
 	}
-	slices.Sort(r.Names)
-	return r.Names, nil
+	slices.Sort(out)
+	return out, nil
 }
 
 // records reads a file in the order of an index, or in physical order.
@@ -259,6 +277,9 @@ func (m *module) view() ([]string, error) {
 		return nil, fmt.Errorf("%s: list: %w", m.name, err)
 	}
 	for _, n := range names {
+		if s, _ := m.rules.Locate(m.rules.share.Root + ">" + n); s == nil {
+			continue // of this module alone, or excluded
+		}
 		for _, ix := range []string{"", "id", "second", "class"} {
 			l, err := m.prog.records(n, ix)
 			if call.CodeOf(err) == call.IndexNotFound {

@@ -1,31 +1,46 @@
 package sim
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
 
+	"drmesh/mesh/control"
 	"drmesh/origin"
 	"drmesh/vosio"
+	"drmesh/vosio/path"
 )
 
-// All simulated files are in one share of one group.
+// All simulated files are in one share of one group, but for those of one
+// module alone.
 const (
 	theGroup origin.Group = 1
 	theShare              = "orders"
 )
 
-// rules stand in for the control tables.
-type rules struct{ share vosio.Share }
+// rules are one module's control tables: those that were put in force, or else
+// all below one directory is shared.
+type rules struct {
+	share  vosio.Share
+	module string
+	tables *control.Tables // nil: none yet
+}
 
 func newRules(n int) *rules {
 	m := origin.Module(n + 1)
-	return &rules{vosio.Share{Name: theShare, Group: theGroup, Stream: origin.Stream{Group: theGroup, Module: m, Incarnation: 1},
-		Root: fmt.Sprintf("%%site%d#d%d>shared>orders", m, m), Policy: 1}}
+	return &rules{module: nameOf(n), share: vosio.Share{Name: theShare, Group: theGroup, Stream: origin.Stream{Group: theGroup, Module: m, Incarnation: 1},
+		Root: fmt.Sprintf("%%site%d#d1>shared>orders", m), Policy: 1}}
 }
 
 // Locate implements vosio.Rules.
 func (r *rules) Locate(full string) (*vosio.Share, string) {
+	if r.tables != nil {
+		if s, rel, ok := r.tables.Locate(r.module, path.Full(full)); ok && s.Name == theShare {
+			return &r.share, rel
+		}
+		return nil, full
+	}
 	if rel, ok := strings.CutPrefix(full, r.share.Root+">"); ok {
 		return &r.share, rel
 	}
@@ -44,7 +59,63 @@ func (r *rules) Share(name string) *vosio.Share {
 func (r *rules) Shares() []*vosio.Share { return []*vosio.Share{&r.share} }
 
 // MayWrite implements vosio.Rules.
-func (r *rules) MayWrite(*vosio.Share, string, string) bool { return true }
+func (r *rules) MayWrite(s *vosio.Share, rel, process string) bool {
+	return r.tables == nil || r.tables.MayWrite(s.Name, rel, process)
+}
 
 // interval gives the share another durability: 0 is flushed before the answer.
 func (r *rules) interval(d time.Duration) { r.share.Interval = d }
+
+// follow puts tables in force.
+func (r *rules) follow(st *control.State) error {
+	t := st.Tables()
+	root, ok := t.Dir(theShare, r.module)
+	s, _ := t.Share(theShare)
+	if !ok || s.GroupNumber != theGroup {
+		return fmt.Errorf("%s: no share %s of group %d", r.module, theShare, theGroup)
+	}
+	r.tables, r.share.Root, r.share.Policy = t, string(root), st.Epoch
+	return nil
+}
+
+// newControl is the state of a mesh with so many members and no tables.
+func newControl(members int) (*control.State, error) {
+	st := control.New()
+	secret := sha256.Sum256([]byte("secret"))
+	for n := range members {
+		commands := []*control.Command{
+			{Kind: control.KindCreateToken, CreateToken: &control.CreateToken{ID: nameOf(n), Secret: secret[:], Role: control.RoleMember, Expires: 1}},
+			{Kind: control.KindAdmit, Admit: &control.Admit{Token: nameOf(n), Secret: secret[:], Module: nameOf(n), Addresses: []string{"site:1"}, Key: publicKey(origin.Module(n + 1)), Serial: "1"}},
+			{Kind: control.KindUpdate, Update: &control.Update{Module: origin.Module(n + 1), Serving: true}},
+		}
+		if n == 0 {
+			commands = []*control.Command{{Kind: control.KindInit, Init: &control.Init{Mesh: "0123456789abcdef", Name: "sim", Authority: []byte("none"), AuthorityKey: []byte("none"),
+				Module: nameOf(n), Addresses: []string{"site:1"}, Key: publicKey(1), Serial: "1"}}}
+		}
+		for _, c := range commands {
+			var err error
+			if st, err = step(st, c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return st, nil
+}
+
+func step(st *control.State, c *control.Command) (*control.State, error) {
+	b, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	next, _, err := control.Step(st, st.Index+1, b)
+	return next, err
+}
+
+// apply compiles new tables and puts them into a control state.
+func apply(st *control.State, text string) (*control.State, error) {
+	c, format, err := control.CompileText([]byte(text), st, path.Context{})
+	if err != nil {
+		return nil, err
+	}
+	return step(st, &control.Command{Kind: control.KindApply, Apply: c.Apply(format, []byte(text), "sim")})
+}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"drmesh/conflict/ledger"
+	"drmesh/mesh/control"
 	"drmesh/origin"
 	"drmesh/vosio"
 	"drmesh/vosio/call"
@@ -30,10 +32,13 @@ import (
 //	m1 put FILE KEY DATA       a rewrite by key of a record that was not read
 //	m1 txn FILE KEY DATA...    such rewrites as one transaction; KEY + inserts
 //	m1 truncate, rename, delete_file, local, mend   of files
+//	m1 dir PATH
 //	m1 holds flushes | m1 flushes | m1 interval MS
 //	m1 power [KEEP] | m1 starts | m1 clock MS
 //	deaf m1 | hears m1         of changes of control
 //	join m2                    the next module, from the state of m2
+//	tables TEXT                control tables, for all that are not deaf
+//	m1 publishes               its own files where the share now lies
 //	cut m1 m2 | heal m1 m2 | heal
 //	run MS                     time passes
 //	show FILE | names | conflicts | tombstones | parked | withheld | account
@@ -46,6 +51,8 @@ type stage struct {
 	e *mesh
 	// deaf modules do not hear of changes of control.
 	deaf map[int]bool
+	// control is nil until there are tables.
+	control *control.State
 }
 
 func TestScenarios(t *testing.T) {
@@ -63,6 +70,9 @@ func TestScenarios(t *testing.T) {
 			}()
 			datadriven.RunTest(t, f, func(t *testing.T, d *datadriven.TestData) string {
 				var b strings.Builder
+				if d.Cmd == "tables" {
+					return s.apply(d.Input)
+				}
 				for _, l := range strings.Split(d.Input, "\n") {
 					out := s.line(strings.Fields(l))
 					if s.e != nil && s.e.err != nil {
@@ -78,6 +88,37 @@ func TestScenarios(t *testing.T) {
 				return b.String()
 			})
 		})
+	}
+}
+
+// apply puts control tables in force at all modules that hear of them.
+func (s *stage) apply(text string) string {
+	var err error
+	if s.control == nil {
+		if s.control, err = newControl(len(s.e.ms)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	st, err := apply(s.control, text)
+	if err != nil {
+		return err.Error() + "\n"
+	}
+	s.control = st
+	for _, m := range s.e.ms {
+		if !s.deaf[m.n] {
+			s.follow(m)
+		}
+	}
+	return fmt.Sprintf("epoch %d\n", st.Epoch)
+}
+
+// follow puts the tables in force at a module.
+func (s *stage) follow(m *module) {
+	s.e.must(m.rules.follow(s.control))
+	if m.up {
+		s.e.must(m.eng.MakeDirs(context.Background(), m.rules.share.Root))
+		s.e.must(m.eng.SetRules(m.rules))
+		s.e.settle(m)
 	}
 }
 
@@ -123,6 +164,9 @@ func (s *stage) line(w []string) string {
 		m := s.module(w[1])
 		delete(s.deaf, m.n)
 		m.control = s.e.control
+		if s.control != nil {
+			s.follow(m)
+		}
 		return ""
 	case "join":
 		j, err := s.e.join(s.module(w[1]), func(m *module) bool { return !s.deaf[m.n] })
@@ -266,6 +310,22 @@ func (s *stage) act(m *module, w []string) string {
 	case "mend":
 		delete(m.local, file)
 		return do(func(p *program) error { return p.dropLocal(file) })
+	case "publishes":
+		var out []string
+		for _, f := range m.eng.Covered(theShare) {
+			how, at, err := m.eng.Bring(context.Background(), "drmesh", f.ID, m.rules.share.Root+".aside")
+			if err != nil {
+				return err.Error()
+			}
+			out = append(out, f.Path+map[vosio.Brought]string{vosio.Adopted: " is adopted", vosio.Published: " is published", vosio.Aside: " is at " + at}[how])
+		}
+		s.e.settle(m)
+		s.w.until(s.w.now + 1)
+		return strings.Join(out, ", ")
+	case "dir":
+		return do(func(p *program) error {
+			return p.just(call.Request{Call: "drmesh$create_dir", Path: p.full(file)})
+		})
 	case "holds":
 		m.setLazy(true)
 		return ""
