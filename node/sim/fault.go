@@ -37,7 +37,7 @@ func (e *mesh) fault(r *rand.Rand) {
 		if !m.up {
 			return
 		}
-		e.crash(m, 100*r.IntN(2))
+		e.crash(m, r.IntN(2) == 1)
 		e.w.after(r.Uint64N(400), func() {
 			if !m.up && e.err == nil {
 				e.w.tracef("%s starts", m.name)

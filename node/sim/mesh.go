@@ -82,6 +82,10 @@ func (e *mesh) settle(m *module) {
 	m.wrote()
 	e.must(m.drain())
 	e.must(e.oracle.observe(m))
+	for len(m.pending) > 0 && m.pending[0].Seq <= m.j.Durable()[m.stream()].Seq {
+		e.oracle.promised(m.pending[0], "flushed")
+		m.pending = m.pending[1:]
+	}
 	if e.err == nil {
 		e.must(m.links.publish())
 	}
@@ -118,11 +122,28 @@ func (e *mesh) start(m *module) {
 		e.w.after(50, tick)
 	}
 	e.w.after(uint64(10+m.n), tick)
+	e.flushes(m)
 }
 
-// crash cuts a module's power.
-func (e *mesh) crash(m *module, keep int) {
-	e.w.tracef("%s: power cut, %d%% of what was not flushed survives", m.name, keep)
+// flushes flushes a module's batches as its interval says, in this life.
+func (e *mesh) flushes(m *module) {
+	life := m.life
+	var due func()
+	due = func() {
+		if m.up && m.life == life && m.lazy && m.every > 0 && e.err == nil {
+			e.flush(m)
+			e.w.after(m.every, due)
+		}
+	}
+	if m.every > 0 {
+		e.w.after(m.every, due)
+	}
+}
+
+// crash cuts a module's power; keep says that what was not flushed survives all
+// the same.
+func (e *mesh) crash(m *module, keep bool) {
+	e.w.tracef("%s: power cut, unflushed txns survive: %v", m.name, keep)
 	m.pending = nil
 	for p := range e.ms {
 		if p != m.n {
@@ -138,10 +159,6 @@ func (e *mesh) flush(m *module) {
 		return
 	}
 	e.must(m.eng.Flush())
-	for _, d := range m.pending {
-		e.oracle.promised(d, "flushed")
-	}
-	m.pending = nil
 	e.settle(m)
 }
 
@@ -153,7 +170,7 @@ func (e *mesh) call(m *module, what string, do func(p *program) error) error {
 	tail := m.j.Tail(m.stream()).Seq
 	for q := before + 1; q <= tail; q++ {
 		d := origin.Dot{Stream: m.stream(), Seq: q}
-		if m.lazy {
+		if m.lazy && q > m.j.Durable()[m.stream()].Seq {
 			m.pending = append(m.pending, d)
 		} else {
 			e.oracle.promised(d, what)

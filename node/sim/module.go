@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -31,9 +30,10 @@ type module struct {
 	key    ed25519.PrivateKey
 	skew   time.Duration // of its wall clock
 	fs     *vfs.MemFS
-	lazy   bool // batches wait for the next flush
-	gone   bool // for the time being nobody counts on it
-	joined bool // it began with a snapshot
+	lazy   bool   // batches wait for the next flush
+	every  uint64 // milliseconds between flushes while lazy; 0: when somebody says so
+	gone   bool   // for the time being nobody counts on it
+	joined bool   // it began with a snapshot
 	// local are the files that have an index of this module alone.
 	local map[string]bool
 	// control is the index of the control state that it knows.
@@ -51,6 +51,7 @@ type module struct {
 	links *links
 	mesh  *mesh
 	prog  *program
+	other *program // a second one
 
 	pending []origin.Dot // sequenced, and not promised yet
 	ceiling origin.Stamp
@@ -129,7 +130,7 @@ func (m *module) start() error {
 			m.applied[origin.Dot{Stream: p.Stream, Seq: q}] = true
 		}
 	}
-	m.prog = newProgram(m, "work")
+	m.prog, m.other = newProgram(m, "work"), newProgram(m, "other")
 	m.up = true
 	m.life++
 	return nil
@@ -154,9 +155,16 @@ func (m *module) stop() error {
 	return errors.Join(m.eng.Close(), m.db.Close())
 }
 
-// crash cuts the power: of what was not flushed, keep percent survive.
-func (m *module) crash(keep int) error {
-	after := m.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: rand.New(rand.NewPCG(m.w.seed, uint64(m.life)))})
+// crash cuts the power: of what was not flushed, all or nothing survives. (A
+// part would be another one each time, since the database writes its log by a
+// goroutine of its own.)
+func (m *module) crash(keep bool) error {
+	if keep {
+		if err := m.db.LogData(nil, pebble.Sync); err != nil {
+			return err
+		}
+	}
+	after := m.fs.CrashClone(vfs.CrashCloneCfg{})
 	if err := m.stop(); err != nil {
 		return err
 	}
@@ -176,7 +184,7 @@ func decide(d vosio.Decision) vosio.Decided {
 	for _, c := range out.Counts {
 		r.Counts = append(r.Counts, vosio.Count{Stream: c.Stream, Class: classes[c.Class], Delta: c.Delta})
 	}
-	for _, w := range ledger.Writes(nil, d.File, d.Address, out.Entries, ledger.Facts{Share: theShare, Stamp: d.Txn.Stamp, Policy: d.Txn.Policy, Process: d.Txn.Process}) {
+	for _, w := range ledger.Writes(nil, d.File, d.Address, out.Entries, ledger.Facts{Share: d.Share, Stamp: d.Txn.Stamp, Policy: d.Txn.Policy, Process: d.Txn.Process}) {
 		r.Writes = append(r.Writes, vosio.Write{Key: w.Key, Value: w.Value})
 	}
 	return r

@@ -12,12 +12,15 @@ import (
 	"drmesh/vosio/record"
 )
 
-// full names a file of the share by the form that means the same at all
-// modules; or, with a > or . in front, one of this module by its path, which
-// lies in the share's directory or beside it.
+// full names a file by the form that means the same at all modules, in the share
+// or in another whose name it has in front; or, with a > or . in front, one of
+// this module by its path, which lies in the share's directory or beside it.
 func (p *program) full(rel string) string {
 	if strings.HasPrefix(rel, ">") || strings.HasPrefix(rel, ".") {
 		return p.rules.share.Root + rel
+	}
+	if strings.Contains(rel, ":") {
+		return rel
 	}
 	return theShare + ":" + rel
 }
@@ -292,4 +295,8 @@ func (m *module) view() ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+func (p *program) copyFile(rel, to string) error {
+	return p.just(call.Request{Call: "s$copy_file", Path: p.full(rel), Path2: p.full(to)})
 }

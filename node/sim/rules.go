@@ -12,25 +12,34 @@ import (
 	"drmesh/vosio/path"
 )
 
-// All simulated files are in one share of one group, but for those of one
-// module alone.
+// Simulated files are in one share, but for those of scenarios that say
+// otherwise: they may be in another share, of the same group, that is always
+// flushed before an answer, or a module's own.
 const (
-	theGroup origin.Group = 1
-	theShare              = "orders"
+	theGroup  origin.Group = 1
+	theShare               = "orders"
+	safeShare              = "safe"
 )
 
 // rules are one module's control tables: those that were put in force, or else
-// all below one directory is shared.
+// all below two directories is shared.
 type rules struct {
 	share  vosio.Share
+	safe   vosio.Share // without a name: there is none
 	module string
-	tables *control.Tables // nil: none yet
+	tables *control.Tables // nil: none yet; they know theShare only
 }
 
 func newRules(n int) *rules {
 	m := origin.Module(n + 1)
 	return &rules{module: nameOf(n), share: vosio.Share{Name: theShare, Group: theGroup, Stream: origin.Stream{Group: theGroup, Module: m, Incarnation: 1},
 		Root: fmt.Sprintf("%%site%d#d1>shared>orders", m), Policy: 1}}
+}
+
+// addSafe adds the second share.
+func (r *rules) addSafe() {
+	r.safe = r.share
+	r.safe.Name, r.safe.Root = safeShare, strings.TrimSuffix(r.share.Root, theShare)+safeShare
 }
 
 // Locate implements vosio.Rules.
@@ -41,22 +50,31 @@ func (r *rules) Locate(full string) (*vosio.Share, string) {
 		}
 		return nil, full
 	}
-	if rel, ok := strings.CutPrefix(full, r.share.Root+">"); ok {
-		return &r.share, rel
+	for _, s := range r.Shares() {
+		if rel, ok := strings.CutPrefix(full, s.Root+">"); ok {
+			return s, rel
+		}
 	}
 	return nil, full
 }
 
 // Share implements vosio.Rules.
 func (r *rules) Share(name string) *vosio.Share {
-	if name == r.share.Name {
-		return &r.share
+	for _, s := range r.Shares() {
+		if s.Name == name {
+			return s
+		}
 	}
 	return nil
 }
 
 // Shares implements vosio.Rules.
-func (r *rules) Shares() []*vosio.Share { return []*vosio.Share{&r.share} }
+func (r *rules) Shares() []*vosio.Share {
+	if r.safe.Name == "" || r.tables != nil {
+		return []*vosio.Share{&r.share}
+	}
+	return []*vosio.Share{&r.share, &r.safe}
+}
 
 // MayWrite implements vosio.Rules.
 func (r *rules) MayWrite(s *vosio.Share, rel, process string) bool {

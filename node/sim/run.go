@@ -126,7 +126,7 @@ func (e *mesh) finish(r *rand.Rand) error {
 	}
 	e.w.tracef("starting all anew from their disks")
 	for _, m := range e.ms {
-		e.crash(m, 0)
+		e.crash(m, false)
 	}
 	for _, m := range e.ms {
 		e.start(m)

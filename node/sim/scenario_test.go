@@ -22,7 +22,8 @@ import (
 // Scenarios are transcripts: what each module does, what all must show. A line
 // is a verb or a module and a verb:
 //
-//	mesh N                     N modules, all linked
+//	mesh N [safe]              N modules, all linked; a second share, safe, is
+//	                           flushed before every answer
 //	m1 create FILE KIND        keyed, relative or plain
 //	m1 insert FILE DATA        one record; _ stands for a blank
 //	m1 read FILE KEY           the record that begins with KEY, through the port
@@ -33,8 +34,11 @@ import (
 //	m1 txn FILE KEY DATA...    such rewrites as one transaction; KEY + inserts
 //	m1 truncate, rename, delete_file, local, mend   of files
 //	m1 dir PATH
+//	m1 copy FILE TO
+//	m1 other VERB...           by a second program
 //	m1 holds flushes | m1 flushes | m1 interval MS
-//	m1 power [KEEP] | m1 starts | m1 clock MS
+//	m1 power [kept] | m1 starts | m1 clock MS   a power cut loses what was not
+//	                                            flushed, if not by luck
 //	deaf m1 | hears m1         of changes of control
 //	join m2                    the next module, from the state of m2
 //	tables TEXT                control tables, for all that are not deaf
@@ -143,6 +147,9 @@ func (s *stage) line(w []string) string {
 	case "mesh":
 		s.e = newMesh(s.w, s.number(w[1]))
 		for _, m := range s.e.ms {
+			if len(w) > 2 {
+				m.rules.addSafe()
+			}
 			s.e.start(m)
 		}
 		s.w.until(s.w.now + 200)
@@ -326,6 +333,17 @@ func (s *stage) act(m *module, w []string) string {
 		return do(func(p *program) error {
 			return p.just(call.Request{Call: "drmesh$create_dir", Path: p.full(file)})
 		})
+	case "copy":
+		return do(func(p *program) error { return p.copyFile(file, w[2]) })
+	case "other":
+		m.prog, m.other = m.other, m.prog
+		defer func() { m.prog, m.other = m.other, m.prog }()
+		return s.act(m, w[1:])
+	case "interval":
+		m.every = uint64(s.number(w[1]))
+		m.setLazy(true)
+		s.e.flushes(m)
+		return ""
 	case "holds":
 		m.setLazy(true)
 		return ""
@@ -334,11 +352,7 @@ func (s *stage) act(m *module, w []string) string {
 		s.e.flush(m)
 		return ""
 	case "power":
-		keep := 0
-		if len(w) > 1 {
-			keep = s.number(w[1])
-		}
-		s.e.crash(m, keep)
+		s.e.crash(m, len(w) > 1)
 		return ""
 	case "starts":
 		s.e.start(m)

@@ -16,7 +16,7 @@ import (
 func (e *mesh) survivors(lost *module) error {
 	e.w.tracef("%s is lost", lost.name)
 	if lost.up {
-		e.crash(lost, 0)
+		e.crash(lost, false)
 	}
 	lost.gone = true
 	e.net.heal(len(e.ms))
