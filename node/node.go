@@ -17,6 +17,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"drmesh/admin"
 	"drmesh/mesh"
@@ -106,12 +107,16 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	return n.Close()
 }
 
+// memTable is the size of one of Pebble's memtables, and of a log.
+const memTable = 32 << 20
+
 // pebbleOptions are made for a module's share of a small machine: some 150 MB
 // in all.
 func pebbleOptions(log *slog.Logger) *pebble.Options {
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                32 << 20,
+		MemTableSize:                memTable,
+		FS:                          aheadFS{vfs.Default},
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
