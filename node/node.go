@@ -22,6 +22,7 @@ import (
 	"drmesh/admin"
 	"drmesh/mesh"
 	"drmesh/mesh/control"
+	"drmesh/mesh/link"
 	"drmesh/mesh/quicnet"
 	"drmesh/mesh/raftgroup"
 	"drmesh/node/apply"
@@ -38,22 +39,23 @@ var Version = "0.1.0"
 
 // Node is a module's peer daemon.
 type Node struct {
-	dir     *dir
-	log     *slog.Logger
-	db      *pebble.DB
-	j       *journal.Journal
-	clock   *clock.Clock
-	heads   *heads
-	ctl     *plane
-	eng     *vosio.Engine
-	applier *apply.Applier
-	net     *quicnet.Net
-	mesh    *mesh.Mesh
-	raft    *raftgroup.Group
-	gossip  gossip
-	app     *socket.Server
-	adm     *admin.Server
-	acks    acks
+	dir       *dir
+	log       *slog.Logger
+	db        *pebble.DB
+	j         *journal.Journal
+	clock     *clock.Clock
+	heads     *heads
+	ctl       *plane
+	eng       *vosio.Engine
+	applier   *apply.Applier
+	histories histories
+	net       *quicnet.Net
+	mesh      *mesh.Mesh
+	raft      *raftgroup.Group
+	gossip    gossip
+	app       *socket.Server
+	adm       *admin.Server
+	acks      acks
 	// accounts are what this module counts for others.
 	accounts accounts
 	started  time.Time
@@ -205,6 +207,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		Logger: n.log, Decide: new(decider).decide, Durable: n.durable}); err != nil {
 		return nil, err
 	}
+	n.histories.h = link.NewHistories(n.j)
 	n.applier = apply.New(apply.Config{Engine: n.eng, Applied: n.j.Tails().Context(),
 		Comes: func(s origin.Stream) bool { return (*n.wants.Load())(s) },
 		Carry: func(origin.Stream) bool { return false },

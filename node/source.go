@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"drmesh/mesh"
+	"drmesh/mesh/link"
 	"drmesh/origin"
 	"drmesh/origin/journal"
 )
@@ -160,25 +162,45 @@ func (s sink) Deliver(from origin.Module, run mesh.Run, head origin.Head, releas
 		n.log.Error("a head could not be kept", "stream", run.Stream.String(), "err", err)
 	}
 	n.heads.learn(head)
+	n.histories.mu.Lock()
+	against, err := n.histories.h.Run(run.Stream, run.After, run.Entries)
+	n.histories.mu.Unlock()
+	if err != nil {
+		n.log.Error("histories could not be compared", "stream", run.Stream.String(), "err", err)
+	}
+	for _, c := range against {
+		n.shutOut(from, c)
+	}
 	n.applier.Deliver(run.Stream, run.After, run.Entries, release)
+}
+
+// histories are what writers say of chains, and the chains that are here.
+type histories struct {
+	mu sync.Mutex
+	h  *link.Histories
 }
 
 // contradicts compares the chain hashes in a head's context with ours: a writer
 // whose context names another history than we hold tells of a fork that we may
 // not have met ourselves.
 func (n *Node) contradicts(from origin.Module, head origin.Head) bool {
-	bad := false
-	for _, e := range head.Context {
-		if e.Hash.IsZero() {
-			continue
-		}
-		ours, ok, err := n.j.HashAt(e.Stream, e.Seq)
-		if err == nil && ok && ours != e.Hash {
-			sink{n}.Fork(from, e.Stream, e.Seq, ours, e.Hash)
-			bad = true
-		}
+	n.histories.mu.Lock()
+	c, ok, err := n.histories.h.Head(&head)
+	n.histories.mu.Unlock()
+	switch {
+	case err != nil:
+		n.log.Error("histories could not be compared", "stream", head.Stream.String(), "err", err)
+	case !ok:
+		n.shutOut(from, c)
 	}
-	return bad
+	return !ok
+}
+
+// shutOut takes nothing more of a stream whose writer worked on a history that
+// is not ours. What waits of it would be mixed into what we have.
+func (n *Node) shutOut(from origin.Module, c link.Contradiction) {
+	n.applier.Shut(c.By)
+	sink{n}.Fork(from, c.Stream, c.Seq, c.Ours, c.Theirs)
 }
 
 // Head implements mesh.Sink.

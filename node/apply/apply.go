@@ -64,6 +64,7 @@ type Applier struct {
 	own   []origin.Dot // of own streams, became durable
 	retry bool
 	reset origin.Context
+	shut  []origin.Stream
 
 	gate   *causal.Gate // owned by the goroutine
 	held   map[origin.Stream][]item
@@ -148,6 +149,16 @@ func (a *Applier) Retry() {
 	a.poke()
 }
 
+// Shut lets nothing more of a stream through, from the runs on that are
+// delivered after it: its writer worked on a history that is not the one here.
+// Its memory stays charged, so that no more comes.
+func (a *Applier) Shut(s origin.Stream) {
+	a.mu.Lock()
+	a.shut = append(a.shut, s)
+	a.mu.Unlock()
+	a.poke()
+}
+
 // Reset starts again from what is applied now, after a snapshot was taken
 // over. What waits is forgotten.
 func (a *Applier) Reset(applied origin.Context) {
@@ -166,14 +177,17 @@ func (a *Applier) loop() {
 		case <-a.wake:
 		}
 		a.mu.Lock()
-		inbox, own, retry, reset := a.inbox, a.own, a.retry, a.reset
-		a.inbox, a.own, a.retry, a.reset = nil, nil, false, nil
+		inbox, own, retry, reset, shut := a.inbox, a.own, a.retry, a.reset, a.shut
+		a.inbox, a.own, a.retry, a.reset, a.shut = nil, nil, false, nil, nil
 		a.mu.Unlock()
 		if reset != nil {
 			for s := range a.held {
 				a.forget(s)
 			}
 			a.gate = a.newGate(reset)
+		}
+		for _, s := range shut {
+			a.gate.Shut(s)
 		}
 		for _, d := range own {
 			a.gate.Applied(d)
@@ -267,6 +281,7 @@ func (a *Applier) offer(it item) {
 	case causal.Duplicate:
 		a.Duplicates.Add(1)
 		it.lease.done(1)
+	case causal.Shut:
 	default: // behind a gap that a fresh subscription closes
 		it.lease.done(1)
 	}

@@ -29,7 +29,7 @@ type made struct {
 // oracle knows every txn that was ever durable at its origin, from the origin's
 // own journal, and every promise that was made to a program.
 type oracle struct {
-	txns  map[origin.Dot]*made
+	txns  map[origin.Dot][]*made // more than one where a disk was copied
 	tails origin.Vector
 	full  map[origin.Stream]origin.Context
 	acked map[origin.Dot]string // answered as durable: what it was
@@ -39,7 +39,23 @@ type oracle struct {
 }
 
 func newOracle() *oracle {
-	return &oracle{txns: map[origin.Dot]*made{}, tails: origin.Vector{}, full: map[origin.Stream]origin.Context{}, acked: map[origin.Dot]string{}, checks: map[string]int{}}
+	return &oracle{txns: map[origin.Dot][]*made{}, tails: origin.Vector{}, full: map[origin.Stream]origin.Context{}, acked: map[origin.Dot]string{}, checks: map[string]int{}}
+}
+
+// at finds the txn that a dot has in a module's history; nil if nobody made it.
+func (o *oracle) at(m *module, d origin.Dot) *made {
+	l := o.txns[d]
+	if len(l) == 0 {
+		return nil
+	}
+	if len(l) > 1 {
+		if h, ok, err := m.j.HashAt(d.Stream, d.Seq); err == nil && ok {
+			if i := slices.IndexFunc(l, func(x *made) bool { return x.hash == h }); i >= 0 {
+				return l[i]
+			}
+		}
+	}
+	return l[0]
 }
 
 // observe takes in what became durable in a module's own stream.
@@ -64,28 +80,33 @@ func (o *oracle) observe(m *module) error {
 			o.full[s] = origin.Context{}
 		}
 		o.full[s].Advance(t.Context)
-		if err := o.rises(t); err != nil {
+		if err := o.rises(m, t); err != nil {
 			return err
 		}
 		for i := range t.Ops {
 			o.tells = o.tells || len(t.Ops[i].Hidden) > 0
 		}
-		o.txns[d] = &made{t, e.Bytes, e.Hash, o.full[s].Clone()}
+		if len(o.txns[d]) > 0 && !m.mesh.copies {
+			return fmt.Errorf("%v was made twice", d)
+		}
+		if !slices.ContainsFunc(o.txns[d], func(x *made) bool { return x.hash == e.Hash }) {
+			o.txns[d] = append(o.txns[d], &made{t, e.Bytes, e.Hash, o.full[s].Clone()})
+		}
 	}
 	o.tails[s] = at
 	return nil
 }
 
 // rises checks a new txn's stamp and context against what its origin knew.
-func (o *oracle) rises(t *origin.Txn) error {
+func (o *oracle) rises(m *module, t *origin.Txn) error {
 	o.checks["a stamp is above all that its writer knew"]++
 	prev := t.Dot
 	prev.Seq--
-	if p := o.txns[prev]; p != nil && t.Stamp <= p.txn.Stamp {
+	if p := o.at(m, prev); p != nil && t.Stamp <= p.txn.Stamp {
 		return fmt.Errorf("%v is stamped %v, after %v", t.Dot, t.Stamp, p.txn.Stamp)
 	}
 	for _, e := range t.Context {
-		p := o.txns[origin.Dot{Stream: e.Stream, Seq: e.Seq}]
+		p := o.at(m, origin.Dot{Stream: e.Stream, Seq: e.Seq})
 		if p == nil {
 			return fmt.Errorf("%v names %v:%d, which was never durable at its origin", t.Dot, e.Stream, e.Seq)
 		}
@@ -128,7 +149,7 @@ func (o *oracle) matches(m *module) error {
 			continue
 		}
 		for q := origin.Seq(1); q <= p.Seq; q++ {
-			x := o.txns[origin.Dot{Stream: p.Stream, Seq: q}]
+			x := o.at(m, origin.Dot{Stream: p.Stream, Seq: q})
 			if x == nil {
 				if p.Stream == m.stream() && q > m.j.Durable()[p.Stream].Seq {
 					return nil // sequenced and not durable yet: later
@@ -271,7 +292,7 @@ func (o *oracle) once(m *module) error {
 		}
 		for _, e := range list {
 			d := origin.Dot{Stream: p.Stream, Seq: e.Seq}
-			x := o.txns[d]
+			x := o.at(m, d)
 			if x == nil {
 				return fmt.Errorf("%s holds %v, which was never durable at its origin", m.name, d)
 			}
@@ -282,6 +303,10 @@ func (o *oracle) once(m *module) error {
 	}
 	return nil
 }
+
+// sound checks a module by itself, where disks were copied and not all can have
+// it all: of the histories it holds one, whole, and nothing of another.
+func (o *oracle) sound(m *module) error { return errors.Join(o.once(m), o.matches(m)) }
 
 // converged checks promise 3 over modules that have it all.
 func (o *oracle) converged(ms []*module) error {

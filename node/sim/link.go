@@ -28,6 +28,8 @@ type links struct {
 	heads    map[origin.Stream]origin.Head // newest verified one of each stream
 	said     map[origin.Stream]origin.Head // newest of which all before it was applied here
 	bytes    map[origin.Stream][]byte      // of heads
+	// histories are what heads say of others' streams.
+	histories *link.Histories
 }
 
 // session is a conversation with a neighbour since the last break.
@@ -36,11 +38,13 @@ type session struct {
 	announced map[origin.Stream]origin.Seq
 	serves    map[origin.Stream]origin.Seq // subscribed streams, and what was sent
 	heads     map[origin.Stream][]byte     // told to the neighbour
+	forked    map[origin.Stream]bool       // it has another history of them: neither asked for nor served
 }
 
 func newLinks(m *module) *links {
 	return &links{m: m, puller: link.NewPuller(m.number(), m.j.Tails(), func(origin.Stream) bool { return true }),
-		sessions: map[int]*session{}, heads: map[origin.Stream]origin.Head{}, said: map[origin.Stream]origin.Head{}, bytes: map[origin.Stream][]byte{}}
+		sessions: map[int]*session{}, heads: map[origin.Stream]origin.Head{}, said: map[origin.Stream]origin.Head{}, bytes: map[origin.Stream][]byte{},
+		histories: link.NewHistories(m.j)}
 }
 
 func (l *links) now() time.Time { return began.Add(time.Duration(l.m.w.now) * time.Millisecond) }
@@ -56,7 +60,7 @@ func (l *links) connect(peer int) error {
 			return err
 		}
 	}
-	l.sessions[peer] = &session{announced: map[origin.Stream]origin.Seq{}, serves: map[origin.Stream]origin.Seq{}, heads: map[origin.Stream][]byte{}}
+	l.sessions[peer] = &session{announced: map[origin.Stream]origin.Seq{}, serves: map[origin.Stream]origin.Seq{}, heads: map[origin.Stream][]byte{}, forked: map[origin.Stream]bool{}}
 	v := l.m.j.Durable()
 	for s, p := range v {
 		l.sessions[peer].announced[s] = p.Seq
@@ -109,11 +113,21 @@ func (l *links) frame(peer int, frame []byte) error {
 		}
 		ss.heard = true
 		ev := link.Announced{Peer: from}
+		forks, ahead, err := link.Compare(l.m.number(), l.m.j.Durable(), h.Vector, l.m.j.HashAt)
+		if err != nil {
+			return err
+		}
+		for _, f := range forks {
+			ss.forked[f.Stream] = true
+			l.m.forked(from, f)
+		}
+		for _, a := range ahead {
+			l.m.behind(from, a)
+		}
 		for _, e := range h.Vector {
-			if err := l.forked(e.Stream, e.Position); err != nil {
-				return err
+			if !ss.forked[e.Stream] {
+				ev.Seqs = append(ev.Seqs, origin.StreamSeq{Stream: e.Stream, Seq: e.Seq})
 			}
-			ev.Seqs = append(ev.Seqs, origin.StreamSeq{Stream: e.Stream, Seq: e.Seq})
 		}
 		if err := l.step(link.PeerUp{Peer: from, RTT: 4 * time.Millisecond}); err != nil {
 			return err
@@ -124,14 +138,20 @@ func (l *links) frame(peer int, frame []byte) error {
 		if err != nil {
 			return err
 		}
-		return l.step(link.Announced{Peer: from, Seqs: a.Seqs})
+		return l.step(link.Announced{Peer: from, Seqs: slices.DeleteFunc(a.Seqs, func(e origin.StreamSeq) bool { return ss.forked[e.Stream] })})
 	case wire.TypeSubscribe:
 		s, err := wire.DecodeSubscribe(body)
 		if err != nil {
 			return err
 		}
-		if err := l.forked(s.Stream, s.After); err != nil {
+		h, ok, err := l.m.j.HashAt(s.Stream, s.After.Seq)
+		if err != nil {
 			return err
+		}
+		if ok && h != s.After.Hash {
+			l.m.forked(from, link.Fork{Stream: s.Stream, Seq: s.After.Seq, Ours: h, Theirs: s.After.Hash})
+			l.m.send(peer, controlLane, wire.AppendFork(nil, wire.Place{Stream: s.Stream, Seq: s.After.Seq, Hash: h}))
+			return nil
 		}
 		ss.serves[s.Stream] = s.After.Seq
 		return l.serve(peer, s.Stream)
@@ -148,6 +168,18 @@ func (l *links) frame(peer int, frame []byte) error {
 			return err
 		}
 		return l.batch(peer, &b)
+	case wire.TypeFork:
+		p, err := wire.DecodeFork(body)
+		if err != nil {
+			return err
+		}
+		ss.forked[p.Stream] = true
+		if h, ok, err := l.m.j.HashAt(p.Stream, p.Seq); err != nil {
+			return err
+		} else if ok && h != p.Hash {
+			l.m.forked(from, link.Fork{Stream: p.Stream, Seq: p.Seq, Ours: h, Theirs: p.Hash})
+		}
+		return l.step(link.Failed{Peer: from, Stream: p.Stream})
 	case wire.TypePruned:
 		p, err := wire.DecodePruned(body)
 		if err != nil {
@@ -176,21 +208,21 @@ func (l *links) frame(peer int, frame []byte) error {
 		if err != nil {
 			return err
 		}
-		return l.learn(h, slices.Clone(b))
+		if ok, err := l.agrees(from, &h); err != nil || !ok {
+			return err
+		}
+		ours, ok, err := l.m.j.HashAt(h.Stream, h.Position.Seq)
+		if err != nil {
+			return err
+		}
+		if ok && ours != h.Position.Hash {
+			l.m.forked(from, link.Fork{Stream: h.Stream, Seq: h.Position.Seq, Ours: ours, Theirs: h.Position.Hash})
+			return nil
+		}
+		l.learn(h, slices.Clone(b))
+		return nil
 	}
 	return fmt.Errorf("frame of type %d", t)
-}
-
-// forked says so when a stream has two histories.
-func (l *links) forked(s origin.Stream, p origin.Position) error {
-	h, ok, err := l.m.j.HashAt(s, p.Seq)
-	if err != nil {
-		return err
-	}
-	if ok && h != p.Hash {
-		return fmt.Errorf("fork of %v at %d", s, p.Seq)
-	}
-	return nil
 }
 
 // batch takes a run of entries.
@@ -218,8 +250,17 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 	for i, e := range b.Entries {
 		entries[i] = slices.Clone(e)
 	}
-	if err := l.learn(h, slices.Clone(b.Head)); err != nil {
+	ok, err := l.agrees(origin.Module(peer+1), &h)
+	if err != nil || !ok {
 		return err
+	}
+	l.learn(h, slices.Clone(b.Head))
+	against, err := l.histories.Run(b.Stream, b.After, entries)
+	if err != nil {
+		return err
+	}
+	for _, c := range against {
+		l.shutOut(origin.Module(peer+1), c)
 	}
 	if err := l.m.j.KeepHead(b.Stream, h.Position.Seq, slices.Clone(b.Head)); err != nil {
 		return err
@@ -230,20 +271,31 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 	return l.step(link.Received{Stream: b.Stream, At: h.Position})
 }
 
-// learn remembers a verified head.
-func (l *links) learn(h origin.Head, b []byte) error {
-	if err := l.forked(h.Stream, h.Position); err != nil {
-		return err
+// agrees compares the histories that a head names with ours. Of a writer who
+// worked on another nothing is taken.
+func (l *links) agrees(from origin.Module, h *origin.Head) (bool, error) {
+	c, ok, err := l.histories.Head(h)
+	if err == nil && !ok {
+		l.shutOut(from, c)
 	}
+	return ok, err
+}
+
+func (l *links) shutOut(from origin.Module, c link.Contradiction) {
+	l.m.gate.Shut(c.By)
+	l.m.forked(from, c.Fork)
+}
+
+// learn remembers a verified head.
+func (l *links) learn(h origin.Head, b []byte) {
 	old, ok := l.heads[h.Stream]
 	if ok && (h.Position.Seq < old.Position.Seq || h.Position.Seq == old.Position.Seq && h.Floor <= old.Floor) {
-		return nil
+		return
 	}
 	if h.Floor == 0 {
-		return nil // of the past: it says nothing of what its stream knows
+		return // of the past: it says nothing of what its stream knows
 	}
 	l.heads[h.Stream], l.bytes[h.Stream] = h, b
-	return nil
 }
 
 // serve sends a subscriber what it lacks and we have durable.
@@ -283,7 +335,9 @@ func (l *links) serve(peer int, s origin.Stream) error {
 				x.Entries = append(x.Entries, e.Bytes)
 				if head == nil {
 					h := origin.Head{Stream: s, Position: origin.Position{Seq: e.Seq, Hash: e.Hash}}
-					x.Head = nil
+					if e.Seq == durable.Seq {
+						h = l.m.headHere(l.m.j.Stamp(s))
+					}
 					entry.SignHead(&h, l.m.key)
 					x.Head = entry.AppendHead(nil, &h)
 				}
@@ -331,9 +385,7 @@ func (l *links) tick(heads bool) error {
 		return err
 	}
 	if ok {
-		if err := l.learn(h, entry.AppendHead(nil, &h)); err != nil {
-			return err
-		}
+		l.learn(h, entry.AppendHead(nil, &h))
 	}
 	for _, peer := range slices.Sorted(maps.Keys(l.sessions)) {
 		for _, s := range slices.SortedFunc(maps.Keys(l.bytes), origin.Stream.Compare) {

@@ -22,6 +22,7 @@ type mesh struct {
 	oracle *oracle
 	report *Report
 	err    error // the first
+	copies bool  // disks were copied: streams may have two histories
 
 	control uint64                     // index of the control state
 	members map[uint64][]origin.Stream // who writes the group, by control index

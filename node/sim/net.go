@@ -15,6 +15,7 @@ type network struct {
 	cut     map[[2]int]bool // one way
 	epoch   map[[2]int]int  // of a connection: what was under way when it broke is lost
 	last    map[lane]uint64 // when the last frame of a lane arrives
+	silent  map[lane]bool   // nothing gets through
 
 	// Faults, in force until the run heals.
 	reorder   int // one frame in so many is held up; 0: none
@@ -28,7 +29,7 @@ type network struct {
 }
 
 func newNetwork(w *world) *network {
-	return &network{w: w, cut: map[[2]int]bool{}, epoch: map[[2]int]int{}, last: map[lane]uint64{}}
+	return &network{w: w, cut: map[[2]int]bool{}, epoch: map[[2]int]int{}, last: map[lane]uint64{}, silent: map[lane]bool{}}
 }
 
 func pair(a, b int) [2]int { return [2]int{min(a, b), max(a, b)} }
@@ -46,7 +47,7 @@ const controlLane = "control"
 func (n *network) send(from, to int, name string, frame []byte) {
 	n.frames++
 	n.bytes += len(frame)
-	if n.cut[[2]int{from, to}] {
+	if n.cut[[2]int{from, to}] || n.silent[lane{from, to, name}] {
 		n.cutFrames++
 		return
 	}

@@ -81,6 +81,9 @@ func (r *rules) MayWrite(s *vosio.Share, rel, process string) bool {
 	return r.tables == nil || r.tables.MayWrite(s.Name, rel, process)
 }
 
+// stop takes the stream away: shared files take no writes.
+func (r *rules) stop() { r.share.Stream, r.safe.Stream = origin.Stream{}, origin.Stream{} }
+
 // interval gives the share another durability: 0 is flushed before the answer.
 func (r *rules) interval(d time.Duration) { r.share.Interval = d }
 

@@ -44,9 +44,13 @@ import (
 //	tables TEXT                control tables, for all that are not deaf
 //	m1 publishes               its own files where the share now lies
 //	cut m1 m2 | heal m1 m2 | heal
+//	lose m1 m2 m3              what m3 wrote does not get from m1 to m2
+//	m1 keeps NAME              a copy of its disk
+//	m1 becomes NAME            the copy is in the place of the disk
 //	run MS                     time passes
-//	show FILE | names | conflicts | tombstones | parked | withheld | account
+//	show FILE | names | conflicts | tombstones | parked | withheld | account | alarms | has
 //	check                      every promise, at all modules
+//	sound                      what must hold of each module by itself
 //
 // What is the same at all modules that are up is shown once, under "all".
 type stage struct {
@@ -57,6 +61,7 @@ type stage struct {
 	deaf map[int]bool
 	// control is nil until there are tables.
 	control *control.State
+	copies  map[string]copied // of disks
 }
 
 func TestScenarios(t *testing.T) {
@@ -66,7 +71,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, f := range list {
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
-			s := &stage{t: t, w: newWorld(1), deaf: map[int]bool{}}
+			s := &stage{t: t, w: newWorld(1), deaf: map[int]bool{}, copies: map[string]copied{}}
 			defer func() {
 				if s.e != nil {
 					s.e.close()
@@ -164,6 +169,17 @@ func (s *stage) line(w []string) string {
 			s.e.net.join(s.module(w[1]).n, s.module(w[2]).n)
 		}
 		return ""
+	case "lose":
+		s.e.net.silent[lane{s.module(w[1]).n, s.module(w[2]).n, s.module(w[3]).stream().String()}] = true
+		return ""
+	case "sound":
+		for _, m := range s.e.ms {
+			if m.up {
+				s.e.flush(m)
+				s.e.must(s.e.oracle.sound(m))
+			}
+		}
+		return "each module by itself"
 	case "deaf":
 		s.deaf[s.module(w[1]).n] = true
 		return ""
@@ -193,7 +209,7 @@ func (s *stage) line(w []string) string {
 			return err.Error()
 		}
 		return "all promises hold"
-	case "show", "names", "conflicts", "tombstones", "parked", "withheld", "account":
+	case "show", "names", "conflicts", "tombstones", "parked", "withheld", "account", "alarms", "has":
 		return s.everywhere(func(m *module) string { return s.list(m, w) })
 	}
 	return s.act(s.module(w[0]), w[1:])
@@ -354,6 +370,13 @@ func (s *stage) act(m *module, w []string) string {
 	case "power":
 		s.e.crash(m, len(w) > 1)
 		return ""
+	case "keeps":
+		s.e.flush(m)
+		s.copies[w[1]] = m.keep()
+		return ""
+	case "becomes":
+		m.become(s.copies[w[1]])
+		return ""
 	case "starts":
 		s.e.start(m)
 		return ""
@@ -414,6 +437,14 @@ func (s *stage) list(m *module, w []string) string {
 		s.e.must(err)
 		for _, p := range l {
 			out = append(out, fmt.Sprintf("%q of %s in %s", p.Key, record.String(p.Address), p.Index))
+		}
+	case "alarms":
+		out = m.alarms
+	case "has":
+		for _, p := range m.j.Durable().Sorted() {
+			if p.Stream.Group == theGroup {
+				out = append(out, fmt.Sprintf("m%d:%d", p.Stream.Module, p.Seq))
+			}
 		}
 	case "account":
 		for _, a := range m.eng.Account() {

@@ -30,6 +30,8 @@ const (
 	Gap
 	// Full: the stream has its limit waiting.
 	Full
+	// Shut: nothing of the stream is let through any more.
+	Shut
 )
 
 // Item is a txn at the gate.
@@ -50,6 +52,7 @@ type Gate struct {
 	comes   func(origin.Stream) bool
 	queues  map[origin.Stream]*queue
 	order   []origin.Stream // of queues that hold something, sorted
+	shut    map[origin.Stream]bool
 }
 
 type queue struct {
@@ -65,7 +68,7 @@ func New(applied origin.Context) *Gate {
 	if a == nil {
 		a = origin.Context{}
 	}
-	return &Gate{applied: a, comes: func(origin.Stream) bool { return true }, queues: map[origin.Stream]*queue{}}
+	return &Gate{applied: a, comes: func(origin.Stream) bool { return true }, queues: map[origin.Stream]*queue{}, shut: map[origin.Stream]bool{}}
 }
 
 // Subscribe says which streams come here; nil is all. A context's streams that
@@ -80,6 +83,9 @@ func (g *Gate) Subscribe(comes func(origin.Stream) bool) {
 // Offer brings a txn.
 func (g *Gate) Offer(it Item) Verdict {
 	s := it.Dot.Stream
+	if g.shut[s] {
+		return Shut
+	}
 	q := g.queues[s]
 	last := g.applied[s]
 	if q != nil && len(q.items) > 0 {
@@ -143,6 +149,24 @@ func (g *Gate) lacks(it *Item) (origin.Dot, bool) {
 	return origin.Dot{}, false
 }
 
+// Shut lets nothing of a stream through any more, for as long as the gate is:
+// its writer worked on a history that is not the one here. What is held of it
+// is dropped.
+func (g *Gate) Shut(s origin.Stream) {
+	g.shut[s] = true
+	if g.queues[s] != nil {
+		delete(g.queues, s)
+		g.unlist(s)
+	}
+}
+
+// unlist takes a stream out of those that hold something.
+func (g *Gate) unlist(s origin.Stream) {
+	if i, ok := slices.BinarySearchFunc(g.order, s, origin.Stream.Compare); ok {
+		g.order = slices.Delete(g.order, i, i+1)
+	}
+}
+
 // Applied tells that a txn took effect, and with it all before it in its
 // stream. What is held of them is dropped.
 func (g *Gate) Applied(d origin.Dot) {
@@ -163,9 +187,7 @@ func (g *Gate) Applied(d origin.Dot) {
 	q.items = q.items[n:]
 	if len(q.items) == 0 {
 		delete(g.queues, s)
-		if i, ok := slices.BinarySearchFunc(g.order, s, origin.Stream.Compare); ok {
-			g.order = slices.Delete(g.order, i, i+1)
-		}
+		g.unlist(s)
 	}
 }
 

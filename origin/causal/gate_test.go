@@ -64,6 +64,24 @@ func TestStreamsThatDoNotComeAreNotWaitedFor(t *testing.T) {
 	}
 }
 
+func TestAShutStreamGoesNoFurther(t *testing.T) {
+	g := New(nil)
+	g.Offer(Item{Dot: dot(1, 1)})
+	g.Offer(Item{Dot: dot(2, 1), Context: []origin.StreamSeq{{Stream: stream(1), Seq: 1}}})
+	g.Offer(Item{Dot: dot(3, 1), Context: []origin.StreamSeq{{Stream: stream(2), Seq: 1}}})
+	g.Offer(Item{Dot: dot(4, 1), Context: []origin.StreamSeq{{Stream: stream(1), Seq: 1}}})
+	g.Shut(stream(2))
+	if got := fmt.Sprint(released(g)); got != "[m1:1 m4:1]" {
+		t.Error(got)
+	}
+	if v := g.Offer(Item{Dot: dot(2, 1)}); v != Shut {
+		t.Error(v)
+	}
+	if w := g.Waiting(); len(w) != 1 || w[0].For != dot(2, 1) {
+		t.Errorf("waits for %+v", w)
+	}
+}
+
 // TestAnyOrderOfArrivalIsReleasedInCausalOrderOnce makes a history in which
 // modules hear of each other at random, and delivers it in any order that
 // keeps each stream's, with duplicates.
