@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,14 @@ import (
 // A group is ready at a module when the module holds all of it up to some
 // vector: it has been there from the group's beginning, or has taken over a
 // snapshot. Until then its shares take no writes here, and no txn of it is
-// pulled. The key 'n”g' group(4) says so on disk: 'r' ready, 'n' not.
+// pulled. The key "ng" group(4) says so on disk: one of these states.
+const (
+	groupReady  = 'r' // whole, and following the journals
+	groupBehind = 'b' // whole up to its vector; what follows is gone from the neighbours' journals
+	groupEmpty  = 'n' // not whole: nothing yet, or a snapshot came in part
+)
+
+// groupKey is where a group's state stands.
 func groupKey(g origin.Group) []byte {
 	return binary.BigEndian.AppendUint32([]byte{'n', 'g'}, uint32(g))
 }
@@ -32,7 +40,7 @@ func (n *Node) loadGroups() error {
 			g := origin.Group(binary.BigEndian.Uint32(k[2:]))
 			n.ready[g] = string(it.Value()) == "r"
 			if !n.ready[g] {
-				n.need[g] = "this module joined"
+				n.need[g] = "it was needed when this module stopped"
 			}
 		}
 	}
@@ -45,13 +53,39 @@ func (n *Node) isReady(g origin.Group) bool {
 	return n.ready[g]
 }
 
-// setReady notes in a batch that a group is, or is not, whole here.
-func (n *Node) setReady(b pebble.Writer, g origin.Group, ready bool) error {
-	v := []byte("n")
-	if ready {
-		v = []byte("r")
+// setGroup notes the state of a group.
+func setGroup(b pebble.Writer, g origin.Group, state byte) error {
+	return b.Set(groupKey(g), []byte{state}, pebble.Sync)
+}
+
+// groupState reads it; groupEmpty where there is none.
+func groupState(r pebble.Reader, g origin.Group) (byte, error) {
+	v, closer, err := r.Get(groupKey(g))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return groupEmpty, nil
 	}
-	return b.Set(groupKey(g), v, pebble.Sync)
+	if err != nil {
+		return 0, err
+	}
+	defer closer.Close()
+	if len(v) != 1 {
+		return 0, fmt.Errorf("state of group %d: %d bytes", g, len(v))
+	}
+	return v[0], nil
+}
+
+// stateOf is groupState as the rules need it: a group of which nothing can be
+// said counts as empty.
+func (n *Node) stateOf(g origin.Group) byte {
+	if n.isReady(g) {
+		return groupReady
+	}
+	state, err := groupState(n.db, g)
+	if err != nil {
+		n.log.Error("the state of a group is not known", "group", n.ctl.state().GroupName(g), "err", err)
+		return groupEmpty
+	}
+	return state
 }
 
 // needSnapshot says that a group's state must be taken from a neighbour.
@@ -65,7 +99,11 @@ func (n *Node) needSnapshot(g origin.Group, why string) {
 	n.mu.Unlock()
 	if !had {
 		n.log.Warn("a snapshot is needed", "group", n.ctl.state().GroupName(g), "why", why)
-		if err := n.setReady(n.db, g, false); err != nil {
+		st, err := groupState(n.db, g)
+		if err == nil && st == groupReady {
+			err = setGroup(n.db, g, groupBehind)
+		}
+		if err != nil {
 			n.log.Error("group state could not be kept", "err", err)
 		}
 		n.poke()
@@ -81,7 +119,7 @@ func (n *Node) poke() {
 }
 
 // setNotCurrent stops writes to a stream of ours that cannot be trusted to
-// continue. It is kept on disk ('n”c' stream) until the module has a new
+// continue. It is kept on disk ("nc" stream) until the module has a new
 // incarnation.
 func (n *Node) setNotCurrent(s origin.Stream, why string) {
 	n.mu.Lock()
@@ -202,7 +240,18 @@ func (n *Node) applyControl(old, st *control.State) error {
 		if old == nil && me.Status == control.Active && len(n.j.Tails()) == 0 {
 			fresh = true // a founder, or nothing was ever written
 		}
-		if err := n.setReady(n.db, g.Number, fresh); err != nil {
+		// A group that was routed away and comes back is as it was then: a
+		// snapshot is put over it.
+		state, err := groupState(n.db, g.Number)
+		switch {
+		case err != nil:
+			return err
+		case fresh:
+			state = groupReady
+		case state == groupReady:
+			state = groupBehind
+		}
+		if err := setGroup(n.db, g.Number, state); err != nil {
 			return err
 		}
 		n.mu.Lock()
@@ -213,7 +262,7 @@ func (n *Node) applyControl(old, st *control.State) error {
 		n.mu.Unlock()
 	}
 	n.setWants(st)
-	r := newRules(st, n.dir.Number, n.dir.Module, n.isReady)
+	r := newRules(st, n.dir.Number, n.dir.Module, n.stateOf)
 	if n.unproven.Load() {
 		for _, s := range r.shares {
 			s.Stream = origin.Stream{}

@@ -199,7 +199,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		return nil, failure(admin.Precondition, "left", "join again with a token and a new directory", "module %s has left mesh %s", d.Module, d.Mesh)
 	}
 	n.setWants(st)
-	n.rules = newRules(st, d.Number, d.Module, n.isReady)
+	n.rules = newRules(st, d.Number, d.Module, n.stateOf)
 	for _, s := range n.rules.shares {
 		s.Stream = origin.Stream{} // applyControl, below, opens them
 	}

@@ -20,14 +20,15 @@ type rules struct {
 // newRules joins a control state with what this module holds: a group that is
 // not ready (its snapshot is still to come, or the module must take a new
 // incarnation) has no stream to write under.
-func newRules(st *control.State, self origin.Module, module string, ready func(origin.Group) bool) *rules {
+func newRules(st *control.State, self origin.Module, module string, state func(origin.Group) byte) *rules {
 	r := &rules{t: st.Tables(), module: module, byName: map[string]*vosio.Share{}}
 	for _, d := range r.t.Directories(module) {
 		s := &vosio.Share{Name: d.Share.Name, Group: d.Share.GroupNumber, Root: string(d.Path), Policy: st.Epoch}
 		if d.Share.Durability == control.Interval {
 			s.Interval = time.Duration(d.Share.IntervalMS) * time.Millisecond
 		}
-		s.Waiting = !ready(s.Group)
+		at := state(s.Group)
+		s.Waiting, s.Partial = at != groupReady, at == groupEmpty
 		if !s.Waiting && r.t.MayOriginate(s.Group, self) {
 			s.Stream = ownStream(st, s.Group, self)
 		}

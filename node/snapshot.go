@@ -22,8 +22,8 @@ import (
 //	'p' a page of registers and accounts (vosio.Export)
 //	'l' a page of ledger entries of the group's shares (ledger.Export)
 //
-// 'v' comes first, so that the receiver can refuse a donor that lacks some of
-// what it holds itself.
+// 'v' comes first, so that the receiver knows what of its own it has to keep:
+// it holds that in its journal, and takes it up again after the last page.
 type snapshotStream struct {
 	Group       origin.Group       `json:"group"`
 	Module      origin.Module      `json:"module"`
@@ -46,14 +46,18 @@ func (n *Node) serveSnapshot(ctx context.Context, from origin.Module, req []byte
 	if err := json.Unmarshal(req, &q); err != nil {
 		return err
 	}
-	if !n.isReady(q.Group) {
-		return errors.New("the group is not whole here")
-	}
 	if !slices.Contains(n.ctl.state().Tables().Holders(q.Group), from) {
 		return fmt.Errorf("module %s does not hold group %d", n.moduleName(from), q.Group)
 	}
 	snap := n.db.NewSnapshot()
 	defer snap.Close()
+	// What is behind is whole too: two modules of which each lacks what the
+	// other's journal has let go of help each other.
+	if state, err := groupState(snap, q.Group); err != nil {
+		return err
+	} else if state == groupEmpty {
+		return errors.New("the group is not whole here")
+	}
 	// A snapshot sees what is sequenced; nothing leaves that is not flushed.
 	if err := n.db.LogData(nil, pebble.Sync); err != nil {
 		return err
@@ -156,7 +160,11 @@ func (n *Node) fetchGroup(g origin.Group) {
 	}
 	if len(holders) == 1 {
 		// Nobody else has it: it begins here.
-		n.finishGroup(g, nil)
+		if err := setGroup(n.db, g, groupReady); err != nil {
+			n.log.Error("group state could not be kept", "err", err)
+			return
+		}
+		n.openGroup(g)
 		return
 	}
 	last := error(nil)
@@ -187,6 +195,7 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	shares := n.sharesOf(g)
 	var in *vosio.Install
 	var streams []snapshotStream
+	var have, from origin.Vector
 	err = n.mesh.FetchSnapshot(ctx, peer, req, func(chunk []byte) error {
 		if len(chunk) == 0 {
 			return vosio.ErrPage
@@ -196,23 +205,24 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 			if err := json.Unmarshal(chunk[1:], &streams); err != nil {
 				return err
 			}
-			have := map[origin.Stream]origin.Seq{}
-			for _, s := range streams {
-				have[s.stream()] = s.Seq
+			if from, err = vectorOf(g, streams); err != nil {
+				return err
 			}
-			for st, p := range n.j.Tails() {
-				if st.Group == g && p.Seq > have[st] {
-					return fmt.Errorf("module %s has %s up to %d, this module up to %d: it must come there first", n.moduleName(peer), n.streamName(st), have[st], p.Seq)
+			in, err = n.eng.BeginInstall(g, shares, func(h origin.Vector, b *pebble.Batch) error {
+				have = h
+				if err := n.keeps(have, from, peer); err != nil {
+					return err
 				}
-			}
-			if in, err = n.eng.BeginInstall(shares); err != nil {
-				return err
-			}
-			old, err := ledger.Remove(n.db, shares)
-			if err != nil {
-				return err
-			}
-			return n.writeLedger(old)
+				old, err := ledger.Remove(n.db, shares)
+				if err != nil {
+					return err
+				}
+				if err := ledger.Apply(b, old); err != nil {
+					return err
+				}
+				return setGroup(b, g, groupEmpty)
+			})
+			return err
 		case 'p':
 			if in == nil {
 				return vosio.ErrPage
@@ -239,38 +249,82 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	if in == nil {
 		return errors.New("the donor sent no positions")
 	}
+	if err := in.Build(); err != nil {
+		return err
+	}
+	contexts := map[origin.Stream]origin.Context{}
+	for i := range streams {
+		c := origin.Context{}
+		c.Advance(streams[i].Context)
+		contexts[streams[i].stream()] = c
+	}
+	if err := in.Replay(have, from, contexts); err != nil {
+		return err
+	}
+	// Where this module is as far or farther, its journal goes on as it is.
+	var pos []origin.StreamPosition
 	err = in.Finish(func(b *pebble.Batch) error {
 		for _, s := range streams {
-			if len(s.Hash) != 32 || s.Group != g {
-				return vosio.ErrPage
+			n.clock.Observe(s.Stamp)
+			st := s.stream()
+			if from[st].Seq <= have[st].Seq {
+				continue
 			}
-			c := origin.Context{}
-			c.Advance(s.Context)
-			if err := n.j.Adopt(b, s.stream(), origin.Position{Seq: s.Seq, Hash: origin.Hash(s.Hash)}, s.Stamp, c); err != nil {
+			if err := n.j.Adopt(b, st, from[st], s.Stamp, contexts[st]); err != nil {
 				return err
 			}
-			n.clock.Observe(s.Stamp)
+			pos = append(pos, origin.StreamPosition{Stream: st, Position: from[st]})
 		}
-		return b.Set(groupKey(g), []byte("r"), nil)
+		return setGroup(b, g, groupReady)
 	})
 	if err != nil {
 		return err
 	}
-	var pos []origin.StreamPosition
 	for _, s := range streams {
-		pos = append(pos, origin.StreamPosition{Stream: s.stream(), Position: origin.Position{Seq: s.Seq, Hash: origin.Hash(s.Hash)}})
-		if s.HeadSeq == s.Seq && len(s.Head) > 0 && s.Module != n.dir.Number {
+		if s.HeadSeq == s.Seq && len(s.Head) > 0 && s.Module != n.dir.Number && s.Seq > have[s.stream()].Seq {
 			if err := n.j.KeepHead(s.stream(), s.HeadSeq, s.Head); err != nil {
 				return err
 			}
 		}
 	}
 	n.j.MarkDurable(pos)
-	if err := n.eng.Resume(); err != nil {
-		return err
-	}
 	n.log.Info("a group's state was taken over", "group", n.ctl.state().GroupName(g), "from", n.moduleName(peer))
-	n.finishGroup(g, pos)
+	n.openGroup(g)
+	return nil
+}
+
+// vectorOf is the vector of a snapshot of a group.
+func vectorOf(g origin.Group, streams []snapshotStream) (origin.Vector, error) {
+	v := origin.Vector{}
+	for i := range streams {
+		s := &streams[i]
+		if len(s.Hash) != len(origin.Hash{}) || s.Group != g {
+			return nil, vosio.ErrPage
+		}
+		v[s.stream()] = origin.Position{Seq: s.Seq, Hash: origin.Hash(s.Hash)}
+	}
+	return v, nil
+}
+
+// keeps checks that what this module has beyond a donor's vector continues the
+// donor's history, and is in the journal here.
+func (n *Node) keeps(have, from origin.Vector, peer origin.Module) error {
+	for _, e := range have.Sorted() {
+		st, at := e.Stream, from[e.Stream]
+		if e.Seq < at.Seq || e.Seq == 0 {
+			continue
+		}
+		h, known, err := n.j.HashAt(st, at.Seq)
+		if err != nil {
+			return err
+		}
+		switch {
+		case known && at.Seq > 0 && h != at.Hash:
+			return fmt.Errorf("module %s has another history of %s than this module", n.moduleName(peer), n.streamName(st))
+		case n.j.Pruned(st) > at.Seq:
+			return fmt.Errorf("module %s has %s up to %d; this module has it up to %d, and not all of that in its journal: it must come there first", n.moduleName(peer), n.streamName(st), at.Seq, e.Seq)
+		}
+	}
 	return nil
 }
 
@@ -287,14 +341,8 @@ func (s *snapshotStream) stream() origin.Stream {
 	return origin.Stream{Group: s.Group, Module: s.Module, Incarnation: s.Incarnation}
 }
 
-// finishGroup opens a group that is whole now.
-func (n *Node) finishGroup(g origin.Group, pos []origin.StreamPosition) {
-	if pos == nil {
-		if err := n.setReady(n.db, g, true); err != nil {
-			n.log.Error("group state could not be kept", "err", err)
-			return
-		}
-	}
+// openGroup follows the journals of a group that is whole now.
+func (n *Node) openGroup(g origin.Group) {
 	n.applier.Reset(n.j.Tails().Context())
 	n.mu.Lock()
 	n.ready[g] = true

@@ -109,10 +109,15 @@ type catalog struct {
 	files  map[origin.FileID]*file
 	shares map[string]*shareCatalog
 	byID   map[origin.FileID]string // catalog file id → share
+	taking map[string]bool          // shares that a snapshot is being put into
+	// partial says that the rules have shares that are not whole; some, that
+	// there is any such share, or one in taking.
+	partial bool
+	some    atomic.Bool
 }
 
 func newCatalog() *catalog {
-	c := &catalog{files: map[origin.FileID]*file{}, shares: map[string]*shareCatalog{}, byID: map[origin.FileID]string{}}
+	c := &catalog{files: map[origin.FileID]*file{}, shares: map[string]*shareCatalog{}, byID: map[origin.FileID]string{}, taking: map[string]bool{}}
 	c.share("")
 	return c
 }

@@ -131,6 +131,8 @@ type committer struct {
 	contexts map[origin.Stream]origin.Context              // full context of each remote stream's last txn
 	pending  map[origin.Group]map[origin.Stream]origin.Seq // applied since our own last txn of the group
 	localSeq origin.Seq                                    // numbers changes of unshared files
+	// Groups that a snapshot is being put into: no txn of theirs is taken.
+	installing map[origin.Group]bool
 
 	late      lateKeys
 	presences presences
@@ -145,6 +147,7 @@ func (c *committer) init(e *Engine) {
 	c.stats = map[*file]struct{}{}
 	c.contexts = map[origin.Stream]origin.Context{}
 	c.pending = map[origin.Group]map[origin.Stream]origin.Seq{}
+	c.installing = map[origin.Group]bool{}
 	c.b = e.db.NewBatch()
 	c.recount()
 }

@@ -115,6 +115,7 @@ func Open(cfg Config) (*Engine, error) {
 		queue: make(chan *request, 1024), acks: make(chan *flight, 2), landed: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	e.rules.Store(&cfg.Rules)
+	e.cat.setPartial(cfg.Rules)
 	e.procs.list = map[*Process]struct{}{}
 	e.locks.init()
 	var names []string
@@ -186,6 +187,7 @@ func (e *Engine) SetRules(r Rules) error {
 		e.cat.mu.Unlock()
 	}
 	e.rules.Store(&r)
+	e.cat.setPartial(r)
 	return nil
 }
 
@@ -236,6 +238,7 @@ func (e *Engine) submit(ctx context.Context, r *request) error {
 		case <-e.closed:
 			return ErrClosed
 		}
+		r.err = nil // of the try before
 		err = e.submitOnce(ctx, r)
 	}
 	return err

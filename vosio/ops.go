@@ -451,6 +451,9 @@ func (e *Engine) DropTombstones(ctx context.Context, settled func(origin.Dot) bo
 		return 0, nil
 	}
 	err = e.submit(ctx, &request{admin: func(t *tx) error {
+		if len(t.c.installing) > 0 {
+			return nil // registers and account are not of one moment
+		}
 		prefix := []byte{'v', keyTombstone}
 		var keys [][]byte
 		err := scanPrefix(t.r, prefix, func(k, _ []byte) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"drmesh/vosio/call"
 	"drmesh/vosio/path"
@@ -126,7 +127,44 @@ func (p *Process) carryOut(ctx context.Context, q *call.Request, r *call.Reply) 
 		p.fail(r, fmt.Errorf("%s: %w", q.Call, call.NotAvailable))
 		return nil
 	}
+	if err := p.awaitState(ctx, q); err != nil {
+		return p.answer(ctx, r, err)
+	}
 	return p.answer(ctx, r, h(p, ctx, q, r))
+}
+
+// awaitState waits while the files that a call is about are on their way here
+// with a snapshot: until then nobody can say what they hold.
+func (p *Process) awaitState(ctx context.Context, q *call.Request) error {
+	if !p.e.cat.some.Load() {
+		return nil
+	}
+	var share string
+	if full := q.Path; q.Port != 0 {
+		if x := p.ports[q.Port]; x != nil {
+			share = p.e.resolve(x.path).name
+		}
+	} else if full != "" {
+		if full, err := p.fullPath(full); err == nil {
+			share = p.e.resolve(full).name
+		}
+	}
+	if !p.e.isTaken(share) || p.e.cfg.Inline {
+		return nil
+	}
+	for until := time.Now().Add(lockWait); time.Now().Before(until); {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.e.closed:
+			return ErrClosed
+		}
+		if !p.e.isTaken(share) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: the state of share %s has not come here yet: %w", q.Call, share, call.CallerMustWait)
 }
 
 // answer puts a call's error into its reply; what comes back says that the

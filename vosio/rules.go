@@ -16,7 +16,10 @@ type Share struct {
 	Stream origin.Stream
 	// Waiting says that the share's state is still on its way here: writes
 	// wait for it, which is told apart from e$not_current.
-	Waiting  bool
+	Waiting bool
+	// Partial says that it has not even come in part, or only so: reads wait
+	// for it too.
+	Partial  bool
 	Root     string        // full path of the share's directory here
 	Policy   uint64        // policy epoch
 	Interval time.Duration // 0: an answer means flushed

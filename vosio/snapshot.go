@@ -9,6 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
+	"drmesh/origin/entry"
+	"drmesh/origin/journal"
 	"drmesh/vosio/record"
 )
 
@@ -107,52 +109,138 @@ func Export(r pebble.Reader, shares []string, emit func(page []byte) error) erro
 	return nil
 }
 
-// Install takes over a snapshot of shares that this module holds nothing of.
-// Until Finish returns, nobody may write the shares and no txn of theirs may
-// be applied; after a crash before that it is begun again.
+// Install takes over a snapshot of a group's shares. What this module has
+// applied beyond it, its own unsent txns before all, it keeps: Replay brings
+// that into effect again, out of the journal. From BeginInstall until Finish
+// has returned the committer takes no txn of the group, local or remote, and
+// programs' calls on its files wait, as long as for a lock; after a crash before
+// that it is begun again, with the journal as it was.
 type Install struct {
 	e      *Engine
+	group  origin.Group
 	shares []string
 	n      int64
 }
 
-// BeginInstall empties the shares and gets ready to take pages.
-func (e *Engine) BeginInstall(shares []string) (*Install, error) {
-	i := &Install{e: e, shares: shares}
-	b := e.db.NewBatch()
-	defer b.Close()
-	for _, s := range shares {
-		cat := record.CatalogID(s)
-		prefix := appendFileKey(nil, keyRegister, cat)
-		var files []origin.FileID
-		err := scanPrefix(e.db, prefix, func(k, _ []byte) error {
-			if f, _, ok := record.CatalogFile(k[len(prefix):]); ok {
-				files = append(files, f)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range append(files, cat) {
-			for _, kind := range []byte{keyRegister, keyIndex, keyPhysical, keyWithheld, keyParked, keyCounts} {
-				p := appendFileKey(nil, kind, f)
-				if err := b.DeleteRange(p, after(p), nil); err != nil {
-					return nil, err
-				}
+// errInstalling says that a remote txn came while its group is taken over; it
+// comes again.
+var errInstalling = errors.New("the group's state is being taken over")
+
+// BeginInstall closes a group to writers, empties its shares and gets ready to
+// take pages. prepare is told what of the group's streams stands here, which
+// changes no more, and may add to the batch that empties; its error leaves all
+// as it was, and the group open.
+func (e *Engine) BeginInstall(group origin.Group, shares []string, prepare func(have origin.Vector, b *pebble.Batch) error) (*Install, error) {
+	err := e.adminSync(func(t *tx) error {
+		have := origin.Vector{}
+		for s, p := range e.j.Tails() {
+			if s.Group == group {
+				have[s] = p
 			}
 		}
-		e.cat.mu.Lock()
-		for id, f := range e.cat.files {
-			if f.share == s {
-				delete(e.cat.files, id)
+		if prepare != nil {
+			if err := prepare(have, t.b); err != nil {
+				return err
 			}
 		}
-		delete(e.cat.shares, s)
-		e.cat.share(s)
-		e.cat.mu.Unlock()
+		for _, s := range shares {
+			if err := t.empty(s); err != nil {
+				return err
+			}
+		}
+		t.c.installing[group] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return i, b.Commit(pebble.NoSync)
+	return &Install{e: e, group: group, shares: shares}, nil
+}
+
+// empty takes all of a share away: registers, what is derived, the account.
+func (t *tx) empty(share string) error {
+	e := t.e
+	cat := record.CatalogID(share)
+	prefix := appendFileKey(nil, keyRegister, cat)
+	var files []origin.FileID
+	err := scanPrefix(e.db, prefix, func(k, _ []byte) error {
+		if f, _, ok := record.CatalogFile(k[len(prefix):]); ok {
+			files = append(files, f)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range append(files, cat) {
+		for _, kind := range []byte{keyRegister, keyIndex, keyPhysical, keyWithheld, keyParked, keyCounts} {
+			p := appendFileKey(nil, kind, f)
+			if err := t.b.DeleteRange(p, after(p), nil); err != nil {
+				return err
+			}
+		}
+	}
+	e.acct.mu.Lock()
+	for k := range e.acct.sums {
+		if k.share == share {
+			delete(e.acct.sums, k)
+			delete(e.acct.dirty, k)
+		}
+	}
+	e.acct.mu.Unlock()
+	err = scanPrefix(e.db, []byte{'v', keyAccount}, func(k, _ []byte) error {
+		if string(k[2+origin.StreamSize:]) != share {
+			return nil
+		}
+		return t.b.Delete(slices.Clone(k), nil)
+	})
+	if err != nil {
+		return err
+	}
+	e.cat.mu.Lock()
+	defer e.cat.mu.Unlock()
+	for id, f := range e.cat.files {
+		if f.share == share {
+			delete(e.cat.files, id)
+		}
+	}
+	delete(e.cat.shares, share)
+	e.cat.share(share)
+	e.cat.taking[share] = true
+	e.cat.some.Store(true)
+	return nil
+}
+
+// taken ends what empty began: calls find the shares again.
+func (c *catalog) taken(shares []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range shares {
+		delete(c.taking, s)
+	}
+	c.some.Store(len(c.taking) > 0 || c.partial)
+}
+
+// setPartial notes whether the rules have shares that are not whole.
+func (c *catalog) setPartial(r Rules) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.partial = slices.ContainsFunc(r.Shares(), func(s *Share) bool { return s.Partial })
+	c.some.Store(len(c.taking) > 0 || c.partial)
+}
+
+// isTaken reports whether what stands here of a share is not whole: a snapshot
+// is being put into it, or is still to come.
+func (e *Engine) isTaken(share string) bool {
+	if share == "" {
+		return false
+	}
+	if s := e.table().Share(share); s != nil && s.Partial {
+		return true
+	}
+	e.cat.mu.RLock()
+	defer e.cat.mu.RUnlock()
+	return e.cat.taking[share]
 }
 
 // Put takes one page in. Keys outside of what Export gives are refused.
@@ -185,10 +273,8 @@ func (i *Install) Put(page []byte) error {
 	return b.Commit(pebble.NoSync)
 }
 
-// Finish builds what is derived and, in one last durable batch, whatever seal
-// adds: the positions of the streams that the snapshot holds. After it the
-// shares are open.
-func (i *Install) Finish(seal func(b *pebble.Batch) error) error {
+// Build makes what is derived of the pages. It follows the last of them.
+func (i *Install) Build() error {
 	e := i.e
 	for _, s := range i.shares {
 		tmp := newCatalog()
@@ -219,6 +305,7 @@ func (i *Install) Finish(seal func(b *pebble.Batch) error) error {
 			return err
 		}
 		e.acct.mu.Lock()
+		defer e.acct.mu.Unlock()
 		for k, s := range acct.sums {
 			// What was parked at the donor is parked here only if this module
 			// has a reason of its own, which build found out.
@@ -229,10 +316,123 @@ func (i *Install) Finish(seal func(b *pebble.Batch) error) error {
 				e.acct.dirty[k] = s
 			}
 		}
-		e.acct.mu.Unlock()
+		return nil
+	})
+}
+
+// Replay brings into effect what this module had applied beyond the snapshot,
+// and holds in its journal: the txns of each stream after the snapshot's
+// position, in the order in which they took effect here before. from has the
+// snapshot's positions, contexts the contexts of its streams there; have is
+// what BeginInstall told.
+//
+// Sets, ledger and account become those of a module that had the snapshot's
+// vector and then received these txns, so they are those of both vectors
+// together.
+func (i *Install) Replay(have origin.Vector, from origin.Vector, contexts map[origin.Stream]origin.Context) error {
+	type run struct {
+		s     origin.Stream
+		first origin.Seq
+		count int
+	}
+	var runs []run
+	err := i.e.j.Local(0, func(_ uint64, s origin.Stream, first origin.Seq, count int) bool {
+		low, high := from[s].Seq+1, have[s].Seq
+		if s.Group != i.group || first+origin.Seq(count) <= low || first > high {
+			return true
+		}
+		last := min(first+origin.Seq(count)-1, high)
+		first = max(first, low)
+		runs = append(runs, run{s, first, int(last-first) + 1})
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	at := map[origin.Stream]origin.Seq{}
+	full := map[origin.Stream]origin.Context{}
+	one := func(t *tx, d origin.Dot) (int, error) {
+		if at[d.Stream] == 0 {
+			at[d.Stream] = from[d.Stream].Seq
+		}
+		if d.Seq != at[d.Stream]+1 {
+			return 0, fmt.Errorf("take up %v again: after %d: %w", d, at[d.Stream], journal.ErrDamaged)
+		}
+		at[d.Stream] = d.Seq
+		e, ok, err := i.e.j.Get(d)
+		if err == nil && !ok {
+			err = journal.ErrPruned
+		}
+		if err != nil {
+			return 0, fmt.Errorf("take up %v again: %w", d, err)
+		}
+		txn := new(origin.Txn)
+		if err := entry.Decode(e.Bytes, d, txn); err != nil {
+			return 0, fmt.Errorf("take up %v again: %w", d, err)
+		}
+		c := full[d.Stream]
+		if c == nil {
+			if c = contexts[d.Stream].Clone(); c == nil {
+				c = origin.Context{}
+			}
+			full[d.Stream] = c
+		}
+		c.Advance(txn.Context)
+		return len(e.Bytes), t.restage(txn, c)
+	}
+	for len(runs) > 0 {
+		err := i.e.adminSync(func(t *tx) error {
+			for n, size := 0, 0; len(runs) > 0 && n < batchRequests && size < batchBytes; n++ {
+				r := &runs[0]
+				k, err := one(t, origin.Dot{Stream: r.s, Seq: r.first})
+				if err != nil {
+					return err
+				}
+				size += k
+				if r.first, r.count = r.first+1, r.count-1; r.count == 0 {
+					runs = runs[1:]
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for s, p := range have {
+		if p.Seq > from[s].Seq && at[s] != p.Seq {
+			return fmt.Errorf("take up %v again: the journal ends at %d of %d: %w", s, at[s], p.Seq, journal.ErrPruned)
+		}
+	}
+	return nil
+}
+
+// restage brings the operations of a txn into effect whose entry is in the
+// journal already.
+func (t *tx) restage(txn *origin.Txn, full origin.Context) error {
+	t.txn, t.ctx = txn, full
+	t.arena = t.arena[:0]
+	for k := range txn.Ops {
+		if err := t.stageOp(k, false); err != nil {
+			return err
+		}
+	}
+	err := t.settleDerived()
+	t.recheck = t.recheck[:0]
+	return err
+}
+
+// Finish writes, in one last durable batch, whatever seal adds: the positions
+// of the streams that the snapshot holds. After it the group is open, and what
+// is written next names those positions.
+func (i *Install) Finish(seal func(b *pebble.Batch) error) error {
+	return i.e.adminSync(func(t *tx) error {
 		if err := seal(t.b); err != nil {
 			return err
 		}
+		t.c.recount()
+		delete(t.c.installing, i.group)
+		i.e.cat.taken(i.shares)
 		return nil
 	})
 }
@@ -327,10 +527,4 @@ func (i *Install) build(f *file) error {
 		return err
 	}
 	return b.Commit(pebble.NoSync)
-}
-
-// Resume tells the committer that positions changed under it: a snapshot was
-// installed.
-func (e *Engine) Resume() error {
-	return e.adminSync(func(t *tx) error { t.c.recount(); return nil })
 }

@@ -140,7 +140,7 @@ func (t *tx) start(s *Share) error {
 		t.own.Policy = 0
 		return nil
 	}
-	if s.Waiting {
+	if s.Waiting || t.c.installing[s.Group] {
 		return errWaiting
 	}
 	if s.Stream.Incarnation == 0 {
@@ -297,6 +297,9 @@ func (t *tx) runRemote() error {
 	rt := t.req.remote
 	t.txn = rt.txn
 	s, seq := rt.txn.Dot.Stream, rt.txn.Dot.Seq
+	if t.c.installing[s.Group] {
+		return errInstalling
+	}
 	switch tail := t.e.j.Tail(s).Seq; {
 	case seq <= tail:
 		t.e.Duplicates.Add(1)

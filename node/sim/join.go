@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -48,7 +47,7 @@ func (m *module) install(donor *module) error {
 	if err != nil {
 		return err
 	}
-	in, err := m.eng.BeginInstall([]string{theShare})
+	in, err := m.eng.BeginInstall(theGroup, []string{theShare}, nil)
 	if err != nil {
 		return err
 	}
@@ -61,6 +60,9 @@ func (m *module) install(donor *module) error {
 		return err
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	if err := in.Build(); err != nil {
 		return err
 	}
 	var pos []origin.StreamPosition
@@ -78,5 +80,5 @@ func (m *module) install(donor *module) error {
 		return err
 	}
 	m.j.MarkDurable(pos)
-	return errors.Join(m.eng.Resume(), m.eng.Flush())
+	return m.eng.Flush()
 }
