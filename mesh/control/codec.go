@@ -73,6 +73,11 @@ func (s *State) check() error {
 			return fmt.Errorf("group %q has number %d in place %d", g.Name, g.Number, i+1)
 		}
 	}
+	for _, w := range s.Switches {
+		if _, ok := s.Term(w.Group); !ok || int(w.Group) > len(s.Groups) {
+			return fmt.Errorf("switch %q is of a group without owner", w.ID)
+		}
+	}
 	return s.Rules.check()
 }
 

@@ -14,6 +14,10 @@ const (
 	KindLeave       Kind = 6
 	KindReport      Kind = 7
 	KindApply       Kind = 8
+	KindBeginSwitch Kind = 9
+	KindSeal        Kind = 10
+	KindEndSwitch   Kind = 11
+	KindDropSwitch  Kind = 12
 )
 
 // Command is one entry of the control log. Kind says which of the bodies is
@@ -30,6 +34,10 @@ type Command struct {
 	Leave       *Leave       `msgpack:"l,omitempty"`
 	Report      *ReportHeads `msgpack:"h,omitempty"`
 	Apply       *Apply       `msgpack:"p,omitempty"`
+	BeginSwitch *BeginSwitch `msgpack:"bs,omitempty"`
+	Seal        *Seal        `msgpack:"se,omitempty"`
+	EndSwitch   *EndSwitch   `msgpack:"es,omitempty"`
+	DropSwitch  *DropSwitch  `msgpack:"ds,omitempty"`
 }
 
 // Init makes the mesh with its first member, which is number 1, active, and
@@ -103,6 +111,33 @@ type Apply struct {
 	Format string `msgpack:"f"`
 	Source []byte `msgpack:"s"`
 	By     string `msgpack:"w"`
+}
+
+// BeginSwitch begins a change of owner: the owner of epoch Epoch stops.
+type BeginSwitch struct {
+	ID    string        `msgpack:"i"` // random, of the proposer's making
+	Group string        `msgpack:"g"`
+	Epoch uint64        `msgpack:"e"`
+	To    origin.Module `msgpack:"t"`
+	By    string        `msgpack:"b"`
+	Until int64         `msgpack:"u"` // unix ms
+}
+
+// Seal is the owner's word that it stopped, and where: all of it is durable.
+type Seal struct {
+	ID  string `msgpack:"i"`
+	End Place  `msgpack:"p"`
+}
+
+// EndSwitch is the new owner's word that it has all up to the seal.
+type EndSwitch struct {
+	ID string `msgpack:"i"`
+}
+
+// DropSwitch undoes a switch that has not ended: the owner goes on.
+type DropSwitch struct {
+	ID  string `msgpack:"i"`
+	Why string `msgpack:"w"`
 }
 
 // Result is what a command that was carried out gave.

@@ -507,16 +507,58 @@ func (t *texts) group() {
 	if g == nil {
 		g = &groupText{line: t.line}
 		t.c.groups[name] = g
-		t.c.rules.Groups = append(t.c.rules.Groups, GroupRule{Name: name, Mode: modeActive})
+		t.c.rules.Groups = append(t.c.rules.Groups, GroupRule{Name: name, Mode: ModeActive})
 	}
+	rule := t.c.tablesGroup(name)
+	t.owning(rule)
 	if !t.has("from_modules") && !t.has("to_modules") {
 		return // the includes may say, or nobody
 	}
 	g.routes++
-	rule := t.c.tablesGroup(name)
 	rule.Routes = append(rule.Routes, Route{t.list("from_modules", "*"), t.list("to_modules", "*")})
 	if len(rule.Routes) > maxList {
 		t.bad("group", "a group has at most %d routes", maxList)
+	}
+}
+
+// owning reads what a group record says of its owner and of when a change is
+// acknowledged. Records of one group must not contradict each other.
+func (t *texts) owning(rule *GroupRule) {
+	set := func(name string, have *string) {
+		if !t.has(name) {
+			return
+		}
+		if v := t.get(name); *have != "" && *have != v {
+			t.bad(name, "an earlier record of the group %s says %q", rule.Name, *have)
+		} else {
+			*have = v
+		}
+	}
+	mode := ""
+	if rule.Mode != ModeActive {
+		mode = rule.Mode
+	}
+	set("mode", &mode)
+	rule.Mode = cmp.Or(mode, rule.Mode)
+	set("owner", &rule.Owner)
+	set("commit_scope", &rule.Scope)
+	if t.has("rank") {
+		rule.Rank = strings.Fields(t.get("rank"))
+		for _, m := range rule.Rank {
+			t.member("rank", m)
+		}
+	}
+	if t.has("owner") {
+		t.member("owner", rule.Owner)
+	}
+	rule.GoOn = rule.GoOn || t.get("on_timeout") == "go_on"
+	if rule.Mode == ModeOwned {
+		return
+	}
+	for _, name := range []string{"owner", "rank"} {
+		if t.has(name) {
+			t.bad(name, "only a group with mode owned has one")
+		}
 	}
 }
 

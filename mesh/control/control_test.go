@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -182,6 +184,10 @@ func (w *world) run(d *datadriven.TestData) string {
 		if out.Len() == 0 {
 			p("nothing changes")
 		}
+	case "do":
+		for _, line := range strings.Split(d.Input, "\n") {
+			p("%s: %s", line, w.do(strings.Fields(line)))
+		}
 	case "ask":
 		for _, line := range strings.Split(d.Input, "\n") {
 			f := strings.Fields(line)
@@ -231,6 +237,18 @@ func (w *world) run(d *datadriven.TestData) string {
 				for _, g := range w.s.Groups {
 					answer += fmt.Sprintf("%s=%d ", g.Name, g.Number)
 				}
+			case "terms":
+				for _, t := range w.s.Terms {
+					answer += fmt.Sprintf("[%s %d %s.%d from %d] ", w.s.GroupName(t.Group), t.Epoch, w.s.memberName(t.Owner), t.Incarnation, t.Base)
+				}
+			case "ends":
+				for _, e := range w.s.Ends {
+					answer += fmt.Sprintf("%s.%d/%s:%d ", w.s.memberName(e.Module), e.Incarnation, w.s.GroupName(e.Group), e.Seq)
+				}
+			case "receipts":
+				for _, r := range w.s.Receipts {
+					answer += fmt.Sprintf("[%s %s: %s -> %s, after %d, %q] ", r.ID, w.s.GroupName(r.Group), w.s.memberName(r.From), w.s.memberName(r.To), r.Number, r.Failed)
+				}
 			case "voters":
 				answer = w.names(w.s.IdealVoters())
 			default:
@@ -242,6 +260,42 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.t.Fatalf("no such command %q", d.Cmd)
 	}
 	return out.String()
+}
+
+// do carries out a change of owner, word by word.
+func (w *world) do(f []string) string {
+	c := &Command{At: 5000}
+	switch f[0] {
+	case "begin": // ID GROUP EPOCH TO
+		epoch, _ := strconv.ParseUint(f[3], 10, 64)
+		c.Kind, c.BeginSwitch = KindBeginSwitch, &BeginSwitch{ID: f[1], Group: f[2], Epoch: epoch, To: w.number(f[4]), By: "kim", Until: 9000}
+	case "seal": // ID OWNER INCARNATION SEQ
+		inc, _ := strconv.Atoi(f[3])
+		seq, _ := strconv.Atoi(f[4])
+		g := origin.Group(1)
+		if i := slices.IndexFunc(w.s.Switches, func(s Switch) bool { return s.ID == f[1] }); i >= 0 {
+			g = w.s.Switches[i].Group
+		}
+		st := origin.Stream{Group: g, Module: w.number(f[2]), Incarnation: origin.Incarnation(inc)}
+		c.Kind, c.Seal = KindSeal, &Seal{ID: f[1], End: PlaceOf(st, origin.Position{Seq: origin.Seq(seq), Hash: origin.Hash{1}})}
+	case "end":
+		c.Kind, c.EndSwitch = KindEndSwitch, &EndSwitch{ID: f[1]}
+	case "drop":
+		c.Kind, c.DropSwitch = KindDropSwitch, &DropSwitch{ID: f[1], Why: strings.Join(f[2:], " ")}
+	case "leave":
+		c.Kind, c.Leave = KindLeave, &Leave{Module: w.number(f[1])}
+	}
+	if _, err := w.try(c); err != nil {
+		return err.Error()
+	}
+	b, err := w.s.Snapshot()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if again, err := Restore(b); err != nil || len(again.Terms) != len(w.s.Terms) || len(again.Switches) != len(w.s.Switches) {
+		w.t.Errorf("the state is not read back as it was: %v", err)
+	}
+	return "ok"
 }
 
 func TestTokens(t *testing.T) {

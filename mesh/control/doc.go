@@ -26,6 +26,10 @@
 //     twice gives the same number, so that a join may be retried.
 //   - A (group, module) pair has an incarnation from the moment that the
 //     module may write in the group. A stream with an end never goes on.
+//   - An owned group has one term at a time, of which the epoch counts up by
+//     one. A term ends only through a switch that came to its end, with the
+//     position at which its owner sealed it; so the ends of a group's streams,
+//     one behind the other, are one line of txns.
 //   - An end is recorded when all who remain have reported; it is the greatest
 //     position reported, and never changes.
 package control

@@ -24,6 +24,11 @@ const (
 	ErrTables       Code = 15 // the tables contradict the state
 	ErrTooMany      Code = 16 // a limit of the state is reached
 	ErrOldIndex     Code = 17 // the index was applied before
+	ErrNotOwned     Code = 18 // the group has no owner, or the module cannot be it
+	ErrTermMoved    Code = 19 // another owner's term has begun
+	ErrSwitching    Code = 20 // a change of owner is under way, or has not come so far
+	ErrSwitchOver   Code = 21 // the change of owner ended
+	ErrOwns         Code = 22 // the owner of a group cannot leave
 )
 
 var codeTexts = map[Code]string{
@@ -33,6 +38,8 @@ var codeTexts = map[Code]string{
 	ErrKeyTaken: "key belongs to another member", ErrNoMember: "no such member", ErrLastMember: "last member cannot leave",
 	ErrNotLeaving: "module is not leaving", ErrEpochMoved: "tables have changed meanwhile", ErrTables: "tables do not fit",
 	ErrTooMany: "too many", ErrOldIndex: "index was applied before",
+	ErrNotOwned: "cannot be owned so", ErrTermMoved: "the owner has changed", ErrSwitching: "the owner is changing",
+	ErrSwitchOver: "no such change of owner is under way", ErrOwns: "the owner of a group cannot leave",
 }
 
 func (c Code) Error() string {

@@ -10,6 +10,7 @@ import (
 // finish checks what only the whole table shows.
 func (c *compiler) finish() {
 	c.joinGroups()
+	c.owners()
 	c.placeMaps()
 	c.interval()
 	c.tables = joinTables(c.state.Epoch+1, c.rules, c.state.Members, c.state.numbers(c.rules))
@@ -29,7 +30,7 @@ func (c *compiler) joinGroups() {
 		if g == nil {
 			g = &groupText{line: s.line}
 			c.groups[rule.Group] = g
-			c.rules.Groups = append(c.rules.Groups, GroupRule{Name: rule.Group, Mode: modeActive})
+			c.rules.Groups = append(c.rules.Groups, GroupRule{Name: rule.Group, Mode: ModeActive})
 		}
 		g.used = true
 		if !s.routed {
@@ -331,4 +332,24 @@ func starsMeet(p, q string) bool {
 		row = next
 	}
 	return row[len(q)]
+}
+
+// owners checks the groups' modes against the state, and that who is to begin
+// may write.
+func (c *compiler) owners() {
+	for i := range c.rules.Groups {
+		g := &c.rules.Groups[i]
+		line := 0
+		if t := c.groups[g.Name]; t != nil {
+			line = t.line
+		}
+		if old, ok := c.state.Group(g.Name); ok && old.Mode != g.Mode {
+			c.problems.Add(line, "mode", "the group %s has been %s: a group keeps its mode; name another", g.Name, old.Mode)
+		}
+		for _, m := range append([]string{g.Owner}, g.Rank...) {
+			if m != "" && len(g.Routes) > 0 && !g.from(m) {
+				c.problems.Add(line, "owner", "no route of the group %s starts at %s: it could not write", g.Name, m)
+			}
+		}
+	}
 }

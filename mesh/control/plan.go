@@ -54,6 +54,7 @@ func Plan(old, new *Tables) []string {
 	}
 	diff(&lines, "include", each(old.rules.Includes, includeText), each(new.rules.Includes, includeText))
 	diff(&lines, "exclude", each(old.rules.Excludes, excludeText), each(new.rules.Excludes, excludeText))
+	diff(&lines, "group", groupTexts(old.rules), groupTexts(new.rules))
 	diff(&lines, "route", routeTexts(old.rules), routeTexts(new.rules))
 	diff(&lines, "peers of", each(old.rules.Peers, peerText), each(new.rules.Peers, peerText))
 	for i := range new.members {
@@ -117,6 +118,34 @@ func routeTexts(r *Rules) []string {
 	for _, g := range r.Groups {
 		for _, t := range g.Routes {
 			l = append(l, fmt.Sprintf("%s: from %s to %s", g.Name, strings.Join(t.From, " "), strings.Join(t.To, " ")))
+		}
+	}
+	return l
+}
+
+// groupTexts tells of groups what is not the same for all.
+func groupTexts(r *Rules) []string {
+	var l []string
+	for _, g := range r.Groups {
+		var says []string
+		if g.Mode == ModeOwned {
+			says = append(says, "one module at a time writes it")
+		}
+		if g.Owner != "" {
+			says = append(says, "first "+g.Owner)
+		}
+		if len(g.Rank) > 0 {
+			says = append(says, "rank "+strings.Join(g.Rank, " "))
+		}
+		if g.Scope != "" && g.Scope != ScopeLocal {
+			scope := "acknowledged by " + map[string]string{ScopeOne: "one other module", ScopeSystem: "a module of another system", ScopeAll: "all modules"}[g.Scope]
+			if g.GoOn {
+				scope += ", or after a while by none"
+			}
+			says = append(says, scope)
+		}
+		if len(says) > 0 {
+			l = append(l, g.Name+": "+strings.Join(says, "; "))
 		}
 	}
 	return l

@@ -57,8 +57,15 @@ type MapRule struct {
 // GroupRule is a set of routes.
 type GroupRule struct {
 	Name   string  `msgpack:"n" json:"name"`
-	Mode   string  `msgpack:"m" json:"mode"` // active
+	Mode   string  `msgpack:"m" json:"mode"` // active, owned
 	Routes []Route `msgpack:"r" json:"routes"`
+	// Of a group with an owner: the first one, and who may follow, first first.
+	Owner string   `msgpack:"o,omitempty" json:"owner,omitempty"`
+	Rank  []string `msgpack:"k,omitempty" json:"rank,omitempty"`
+	// Scope is who must hold a change before it is acknowledged; GoOn says that
+	// it is acknowledged all the same when they do not in time.
+	Scope string `msgpack:"c,omitempty" json:"commit_scope,omitempty"`
+	GoOn  bool   `msgpack:"t,omitempty" json:"go_on,omitempty"`
 }
 
 // Route sends what the modules of From write to those of To; both are lists of
@@ -94,8 +101,13 @@ func (r *Rules) check() error {
 		if groups[g.Name] {
 			return fmt.Errorf("group %s stands twice", g.Name)
 		}
-		if g.Mode != modeActive {
-			return fmt.Errorf("group %s: mode %q is not built yet", g.Name, g.Mode)
+		if g.Mode != ModeActive && g.Mode != ModeOwned {
+			return fmt.Errorf("group %s: mode %q is not known", g.Name, g.Mode)
+		}
+		switch g.Scope {
+		case "", ScopeLocal, ScopeOne, ScopeSystem, ScopeAll:
+		default:
+			return fmt.Errorf("group %s: commit scope %q is not known", g.Name, g.Scope)
 		}
 		groups[g.Name] = true
 	}

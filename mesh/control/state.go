@@ -70,7 +70,7 @@ type Token struct {
 type Group struct {
 	Number origin.Group `msgpack:"n" json:"number"`
 	Name   string       `msgpack:"m" json:"name"`
-	Mode   string       `msgpack:"o" json:"mode"` // active
+	Mode   string       `msgpack:"o" json:"mode"` // active, owned
 }
 
 // Writing is the incarnation under which a module writes a group now.
@@ -166,6 +166,9 @@ type State struct {
 	Rules        *Rules      `msgpack:"r" json:"rules"`
 	History      []Text      `msgpack:"h" json:"-"` // oldest first; the last is in force
 	Placed       []Placed    `msgpack:"pl" json:"-"`
+	Terms        []Term      `msgpack:"o,omitempty" json:"terms"` // in the order in which they began
+	Switches     []Switch    `msgpack:"sw,omitempty" json:"switches"`
+	Receipts     []Receipt   `msgpack:"rc,omitempty" json:"receipts"` // oldest first
 
 	tables *Tables // derived from Rules and Members by settle
 }

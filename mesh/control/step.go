@@ -31,7 +31,7 @@ func Step(s *State, index uint64, command []byte) (next *State, res Result, err 
 		n.Index = index
 		return &n, Result{Index: index, Epoch: n.Epoch}, err
 	}
-	n.settle(s)
+	n.settle(s, c.At)
 	res.Epoch = n.Epoch
 	return &n, res, nil
 }
@@ -82,8 +82,28 @@ func (s *State) do(c *Command, res *Result) error {
 			return missing
 		}
 		return s.apply(c.Apply, c.At)
+	case KindBeginSwitch:
+		if c.BeginSwitch == nil {
+			return missing
+		}
+		return s.beginSwitch(c.BeginSwitch, c.At)
+	case KindSeal:
+		if c.Seal == nil {
+			return missing
+		}
+		return s.seal(c.Seal, c.At)
+	case KindEndSwitch:
+		if c.EndSwitch == nil {
+			return missing
+		}
+		return s.endSwitch(c.EndSwitch, c.At)
+	case KindDropSwitch:
+		if c.DropSwitch == nil {
+			return missing
+		}
+		return s.dropSwitch(c.DropSwitch, c.At)
 	}
-	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindApply)
+	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindDropSwitch)
 }
 
 // Bounds of what a command may put into the state.
@@ -281,6 +301,9 @@ func (s *State) leave(c *Leave) error {
 	if !ok || !m.Standing() {
 		return refuse(ErrNoMember, fmt.Sprintf("module %d", c.Module), "")
 	}
+	if g := s.owns(c.Module); g != "" {
+		return refuse(ErrOwns, m.Name, "it owns the group %s: give that to another first, with: drmesh switchover start %s MODULE", g, g)
+	}
 	if i := slices.IndexFunc(s.Departures, func(d Departure) bool { return d.Module == c.Module }); i >= 0 {
 		// A leave that does not come to its end is turned into a removal.
 		s.Departures = slices.Clone(s.Departures)
@@ -362,6 +385,11 @@ func (s *State) apply(c *Apply, at int64) error {
 			}
 		}
 	}
+	for _, g := range c.Rules.Groups {
+		if h, ok := s.Group(g.Name); ok && h.Mode != g.Mode {
+			return refuse(ErrTables, "group "+g.Name, "its mode is %s: name another group to have the mode %s", h.Mode, g.Mode)
+		}
+	}
 	s.Epoch++
 	s.Rules = c.Rules
 	s.Groups = slices.Clone(s.Groups)
@@ -388,7 +416,7 @@ func (s *State) apply(c *Apply, at int64) error {
 
 // settle draws what follows from a change of old: departures that are
 // complete, the tables as they now stand, new writers' incarnations.
-func (s *State) settle(old *State) {
+func (s *State) settle(old *State, at int64) {
 	for i := 0; i < len(s.Departures); {
 		if len(s.Missing(s.Departures[i])) > 0 {
 			i++
@@ -400,13 +428,13 @@ func (s *State) settle(old *State) {
 	if s.Rules != old.Rules || len(s.Members) != len(old.Members) || len(s.Members) > 0 && &s.Members[0] != &old.Members[0] {
 		s.tables = newTables(s)
 		s.grant()
+		s.found(at)
 	}
 }
 
 // depart ends the streams of a module that everyone has reported on.
 func (s *State) depart(d Departure) {
 	s.Departures = slices.DeleteFunc(slices.Clone(s.Departures), func(e Departure) bool { return e.Module == d.Module })
-	s.Ends = slices.Clone(s.Ends)
 	for _, w := range s.Writings {
 		st := origin.Stream{Group: w.Group, Module: w.Module, Incarnation: w.Incarnation}
 		if _, ended := s.End(st); w.Module != d.Module || ended {
@@ -420,8 +448,7 @@ func (s *State) depart(d Departure) {
 				}
 			}
 		}
-		i, _ := slices.BinarySearchFunc(s.Ends, st, func(p Place, st origin.Stream) int { return p.Stream().Compare(st) })
-		s.Ends = slices.Insert(s.Ends, i, end)
+		s.setEnd(end)
 	}
 	m, _ := s.Member(d.Module)
 	m.Status, m.Voter = Left, false

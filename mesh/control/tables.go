@@ -10,8 +10,19 @@ import (
 
 // Values of fields.
 const (
-	modeActive   = "active"
 	policyLatest = "latest"
+
+	// All modules that have a route write a group with ModeActive, one at a
+	// time one with ModeOwned.
+	ModeActive = "active"
+	ModeOwned  = "owned"
+
+	// Who must hold a change before it is acknowledged: nobody else, one other
+	// module, one of another system, all destinations.
+	ScopeLocal  = "local"
+	ScopeOne    = "one"
+	ScopeSystem = "system"
+	ScopeAll    = "all"
 
 	// Sync acknowledges what is flushed; Interval at once, and flushes every
 	// IntervalMS.
@@ -302,6 +313,44 @@ func (t *Tables) MayWrite(share, rel, process string) bool {
 func (t *Tables) MayOriginate(g origin.Group, module origin.Module) bool {
 	rule, m := t.group(g), t.member(module)
 	return rule != nil && m != nil && m.HoldsData() && rule.from(m.Name)
+}
+
+// GroupRule is what the tables say of a group; nil: nothing.
+func (t *Tables) GroupRule(g origin.Group) *GroupRule { return t.group(g) }
+
+// FirstOwner is who begins an owned group: its owner as stated, else the first
+// of its rank that has a route, else the source of its first share, else the
+// first module that has a route. 0: nobody could.
+func (t *Tables) FirstOwner(g origin.Group) origin.Module {
+	rule := t.group(g)
+	if rule == nil {
+		return 0
+	}
+	may := func(name string) origin.Module {
+		if m := t.standing[name]; m != nil && t.MayOriginate(g, m.Number) {
+			return m.Number
+		}
+		return 0
+	}
+	if n := may(rule.Owner); n != 0 {
+		return n
+	}
+	for _, name := range rule.Rank {
+		if n := may(name); n != 0 {
+			return n
+		}
+	}
+	for i := range t.Shares {
+		if t.Shares[i].GroupNumber == g && t.MayOriginate(g, t.Shares[i].Source) {
+			return t.Shares[i].Source
+		}
+	}
+	for i := range t.members {
+		if n := may(t.members[i].Name); n != 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 // Destinations lists the modules that what originModule writes in the group

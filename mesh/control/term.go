@@ -1,0 +1,283 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"drmesh/origin"
+)
+
+// Term is one owner's time in an owned group: the epoch, and the stream that
+// the group is written under meanwhile. Operators count the group's txns
+// through all terms: Base is how many there were before this one, so that the
+// txn at seq has the number Base + seq.
+type Term struct {
+	Group       origin.Group       `msgpack:"g" json:"group"`
+	Epoch       uint64             `msgpack:"e" json:"epoch"`
+	Owner       origin.Module      `msgpack:"o" json:"owner"`
+	Incarnation origin.Incarnation `msgpack:"i" json:"incarnation"`
+	Base        uint64             `msgpack:"b" json:"base"`
+	Since       int64              `msgpack:"t" json:"since"` // unix ms
+}
+
+// Stream is what the group is written under in this term.
+func (t Term) Stream() origin.Stream {
+	return origin.Stream{Group: t.Group, Module: t.Owner, Incarnation: t.Incarnation}
+}
+
+// Switch is a change of owner under way. While it stands the owner takes no
+// writes. It goes through these states, and is dropped from any but the last:
+//
+//	begun    the owner stops, and says where its stream stands: sealed
+//	sealed   the new owner fetches what it lacks, and ends it
+//	ended    the new owner's term has begun; a Receipt remains
+type Switch struct {
+	ID     string        `msgpack:"i" json:"id"`
+	Group  origin.Group  `msgpack:"g" json:"group"`
+	Epoch  uint64        `msgpack:"e" json:"epoch"` // the one that is to end
+	From   origin.Module `msgpack:"f" json:"from"`
+	To     origin.Module `msgpack:"t" json:"to"`
+	By     string        `msgpack:"b" json:"by"`
+	Begun  int64         `msgpack:"a" json:"begun"` // unix ms, as the next
+	Sealed int64         `msgpack:"s" json:"sealed"`
+	Until  int64         `msgpack:"u" json:"until"` // dropped if it has not ended by then
+	End    *Place        `msgpack:"p" json:"end"`   // set when sealed
+}
+
+// Receipt says what became of a switch.
+type Receipt struct {
+	Switch
+	Ended  int64  `msgpack:"x" json:"ended"`  // unix ms
+	Number uint64 `msgpack:"n" json:"number"` // of the last txn before it
+	Failed string `msgpack:"w" json:"failed"` // why it was dropped; empty: it came to its end
+}
+
+const (
+	maxReceipts = 64
+	maxTerms    = 4096 // of all groups; the oldest go
+)
+
+// Term is the present one of an owned group; ok is false for a group that has
+// no owner.
+func (s *State) Term(g origin.Group) (t Term, ok bool) {
+	for _, u := range s.Terms {
+		if u.Group == g && u.Epoch >= t.Epoch {
+			t, ok = u, true
+		}
+	}
+	return t, ok
+}
+
+// TermOf is the term that a stream was written in; ok is false if none is
+// known.
+func (s *State) TermOf(st origin.Stream) (Term, bool) {
+	i := slices.IndexFunc(s.Terms, func(t Term) bool { return t.Stream() == st })
+	if i < 0 {
+		return Term{}, false
+	}
+	return s.Terms[i], true
+}
+
+// Owned reports whether one module at a time writes the group.
+func (s *State) Owned(g origin.Group) bool {
+	return g > 0 && int(g) <= len(s.Groups) && s.Groups[g-1].Mode == ModeOwned
+}
+
+// Switching finds the change of owner of a group that is under way.
+func (s *State) Switching(g origin.Group) (Switch, bool) {
+	i := slices.IndexFunc(s.Switches, func(w Switch) bool { return w.Group == g })
+	if i < 0 {
+		return Switch{}, false
+	}
+	return s.Switches[i], true
+}
+
+func (s *State) switchNamed(id string) (int, error) {
+	i := slices.IndexFunc(s.Switches, func(w Switch) bool { return w.ID == id })
+	if i < 0 {
+		for _, r := range s.Receipts {
+			if r.ID == id {
+				return 0, refuse(ErrSwitchOver, "switch "+id, "it ended%s", failedText(r.Failed))
+			}
+		}
+		return 0, refuse(ErrSwitchOver, "switch "+clipText(id), "there is none")
+	}
+	return i, nil
+}
+
+func failedText(why string) string {
+	if why == "" {
+		return " as it should"
+	}
+	return ": " + why
+}
+
+// beginSwitch stops the owner of a group.
+func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
+	g, ok := s.Group(c.Group)
+	if !ok || g.Mode != ModeOwned {
+		return refuse(ErrNotOwned, "group "+clipText(c.Group), "it has no owner that could change")
+	}
+	t, ok := s.Term(g.Number)
+	if !ok || t.Epoch != c.Epoch {
+		return refuse(ErrTermMoved, "group "+g.Name, "epoch %d has begun, not %d", t.Epoch, c.Epoch)
+	}
+	if w, ok := s.Switching(g.Number); ok {
+		return refuse(ErrSwitching, "group "+g.Name, "%s began one to %s", w.By, s.memberName(w.To))
+	}
+	to, ok := s.Member(c.To)
+	if !ok || to.Status != Active {
+		return refuse(ErrNoMember, fmt.Sprintf("module %d", c.To), "the new owner is no active member")
+	}
+	if c.To == t.Owner {
+		return refuse(ErrSwitching, "group "+g.Name, "%s owns it already", to.Name)
+	}
+	if !s.tables.MayOriginate(g.Number, c.To) || s.Incarnation(g.Number, c.To) == 0 {
+		return refuse(ErrNotOwned, "group "+g.Name, "no route starts at %s", to.Name)
+	}
+	if c.ID == "" || max(len(c.ID), len(c.By)) > maxText || s.known(c.ID) {
+		return refuse(ErrMalformed, "switch", "it needs an id of its own")
+	}
+	s.Switches = append(slices.Clone(s.Switches), Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until})
+	slices.SortFunc(s.Switches, func(a, b Switch) int { return cmp.Compare(a.Group, b.Group) })
+	return nil
+}
+
+func (s *State) known(id string) bool {
+	return slices.ContainsFunc(s.Switches, func(w Switch) bool { return w.ID == id }) ||
+		slices.ContainsFunc(s.Receipts, func(r Receipt) bool { return r.ID == id })
+}
+
+func (s *State) memberName(n origin.Module) string {
+	m, ok := s.Member(n)
+	if !ok {
+		return fmt.Sprintf("module %d", n)
+	}
+	return m.Name
+}
+
+// seal notes where the owner stopped. It writes no more until the switch is
+// dropped.
+func (s *State) seal(c *Seal, at int64) error {
+	i, err := s.switchNamed(c.ID)
+	if err != nil {
+		return err
+	}
+	w := s.Switches[i]
+	t, _ := s.Term(w.Group)
+	if c.End.Stream() != t.Stream() || len(c.End.Hash) != hashSize {
+		return refuse(ErrMalformed, "switch "+w.ID, "%v is not the stream that is to end", c.End.Stream())
+	}
+	if w.End != nil {
+		if w.End.beyond(c.End) || c.End.beyond(*w.End) {
+			return refuse(ErrSwitching, "switch "+w.ID, "it was sealed at %d, not %d", w.End.Seq, c.End.Seq)
+		}
+		return nil
+	}
+	end := c.End
+	w.End, w.Sealed = &end, at
+	s.Switches = slices.Clone(s.Switches)
+	s.Switches[i] = w
+	return nil
+}
+
+// endSwitch ends the old owner's stream and begins the new owner's term. The
+// old owner's next writing of the group, if there is one, has another
+// incarnation: a stream with an end never goes on.
+func (s *State) endSwitch(c *EndSwitch, at int64) error {
+	i, err := s.switchNamed(c.ID)
+	if err != nil {
+		return err
+	}
+	w := s.Switches[i]
+	if w.End == nil {
+		return refuse(ErrSwitching, "switch "+w.ID, "%s has not sealed its stream", s.memberName(w.From))
+	}
+	if to, ok := s.Member(w.To); !ok || to.Status != Active {
+		return refuse(ErrNoMember, s.memberName(w.To), "the new owner is no active member")
+	}
+	t, _ := s.Term(w.Group)
+	s.Switches = slices.Delete(slices.Clone(s.Switches), i, i+1)
+	s.setEnd(*w.End)
+	s.Writings = slices.Clone(s.Writings)
+	for j := range s.Writings {
+		if v := &s.Writings[j]; v.Group == w.Group && v.Module == w.From {
+			v.Incarnation++
+		}
+	}
+	next := Term{Group: w.Group, Epoch: t.Epoch + 1, Owner: w.To, Incarnation: s.Incarnation(w.Group, w.To), Base: t.Base + uint64(w.End.Seq), Since: at}
+	s.Terms = append(slices.Clone(s.Terms), next)
+	if n := len(s.Terms) - maxTerms; n > 0 {
+		s.dropTerms(n)
+	}
+	s.receipt(Receipt{Switch: w, Ended: at, Number: next.Base})
+	return nil
+}
+
+// dropTerms lets the oldest go that are not the present one of their group.
+func (s *State) dropTerms(n int) {
+	s.Terms = slices.DeleteFunc(s.Terms, func(t Term) bool {
+		if now, _ := s.Term(t.Group); n == 0 || now.Epoch == t.Epoch {
+			return false
+		}
+		n--
+		return true
+	})
+}
+
+func (s *State) dropSwitch(c *DropSwitch, at int64) error {
+	i, err := s.switchNamed(c.ID)
+	if err != nil {
+		return err
+	}
+	if c.Why == "" || len(c.Why) > maxAddress {
+		return refuse(ErrMalformed, "switch "+c.ID, "it must be said why it is dropped")
+	}
+	w := s.Switches[i]
+	s.Switches = slices.Delete(slices.Clone(s.Switches), i, i+1)
+	s.receipt(Receipt{Switch: w, Ended: at, Failed: c.Why})
+	return nil
+}
+
+func (s *State) receipt(r Receipt) {
+	s.Receipts = append(slices.Clone(s.Receipts), r)
+	if n := len(s.Receipts) - maxReceipts; n > 0 {
+		s.Receipts = slices.Delete(s.Receipts, 0, n)
+	}
+}
+
+// setEnd records where a stream ended.
+func (s *State) setEnd(end Place) {
+	s.Ends = slices.Clone(s.Ends)
+	i, _ := slices.BinarySearchFunc(s.Ends, end.Stream(), func(p Place, st origin.Stream) int { return p.Stream().Compare(st) })
+	s.Ends = slices.Insert(s.Ends, i, end)
+}
+
+// found gives each owned group that has none its first term.
+func (s *State) found(at int64) {
+	for _, g := range s.Groups {
+		if g.Mode != ModeOwned {
+			continue
+		}
+		if _, has := s.Term(g.Number); has {
+			continue
+		}
+		owner := s.tables.FirstOwner(g.Number)
+		inc := s.Incarnation(g.Number, owner)
+		if inc == 0 {
+			continue
+		}
+		s.Terms = append(slices.Clone(s.Terms), Term{Group: g.Number, Epoch: 1, Owner: owner, Incarnation: inc, Since: at})
+	}
+}
+
+// owns names a group that the module owns; empty: none.
+func (s *State) owns(m origin.Module) string {
+	for _, g := range s.Groups {
+		if t, ok := s.Term(g.Number); ok && t.Owner == m && g.Mode == ModeOwned && s.tables.group(g.Number) != nil {
+			return g.Name
+		}
+	}
+	return ""
+}
