@@ -155,7 +155,8 @@ func (n *Node) scanAccount(ctx context.Context, out *admin.Account, snap pebble.
 	// place there.
 	last := map[origin.Stream]origin.Seq{}
 	err = n.j.Local(0, func(_ uint64, s origin.Stream, first origin.Seq, count int) bool {
-		if l, ok := last[s]; ok && first != l+1 {
+		// (A snapshot leaves out what it has instead.)
+		if l, ok := last[s]; ok && first != l+1 && (first <= l || first-1 > n.j.Pruned(s)) {
 			if first <= l {
 				out.Duplicates += int64(l - first + 1)
 			} else if first <= n.j.Pruned(s)+1 {

@@ -21,7 +21,7 @@ type relay struct {
 }
 
 func newRelay(t *testing.T) *relay {
-	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: pebble.DefaultLogger})
+	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ type Entry struct {
 }
 
 // Read gives the durable entries of a stream after a seq, in order: at least
-// one if there is one, then until maxBytes are reached.
+// one if there is one, and as many as maxBytes hold.
 func (j *Journal) Read(s origin.Stream, after origin.Seq, maxBytes int) ([]Entry, error) {
 	last := j.Durable()[s].Seq
 	if after >= last {
@@ -122,28 +122,86 @@ func (j *Journal) Prune(s origin.Stream, upto origin.Seq) error {
 	j.mu.Lock()
 	j.pruned[s] = p
 	j.mu.Unlock()
+	if err := j.pruneLocal(b); err != nil {
+		return fmt.Errorf("prune %v:%d: %w", s, upto, err)
+	}
 	return b.Commit(pebble.NoSync)
 }
 
+// localStep bounds the work of one pruneLocal; what is left goes with the next.
+const localStep = 1 << 16
+
+// pruneLocal lets go of the first batches of local order, as far as all of
+// their entries are gone.
+func (j *Journal) pruneLocal(b *pebble.Batch) error {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'j', keyLocal}, UpperBound: []byte{'j', keyLocal + 1}})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	var end []byte
+	n := 0
+	for it.First(); it.Valid() && n < localStep; it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		gone, err := j.runsGone(v)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			break
+		}
+		end = append(end[:0], it.Key()...)
+		n++
+	}
+	if err := it.Error(); err != nil || n == 0 {
+		return err
+	}
+	if it.Valid() {
+		end = append(end, 0)
+	} // else the last record stays, so that numbers go on from it after a start
+	return b.DeleteRange([]byte{'j', keyLocal}, end, nil)
+}
+
+// localRun is the size of one run in a record of local order.
+const localRun = origin.StreamSize + 12
+
+// runsGone reports whether all entries of a record of local order are pruned.
+func (j *Journal) runsGone(v []byte) (bool, error) {
+	if len(v)%localRun != 0 {
+		return false, fmt.Errorf("local order: %w", ErrDamaged)
+	}
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	for ; len(v) > 0; v = v[localRun:] {
+		first, count := binary.BigEndian.Uint64(v[origin.StreamSize:]), binary.BigEndian.Uint32(v[origin.StreamSize+8:])
+		if origin.Seq(first)+origin.Seq(count)-1 > j.pruned[origin.DecodeStream(v)].Seq {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // Local visits the runs of local order from a local number on: which entries
-// took effect here, batch by batch. fn returning false ends it.
+// took effect here, batch by batch. The first batches go with their entries. fn returning false ends it.
 func (j *Journal) Local(from uint64, fn func(local uint64, s origin.Stream, first origin.Seq, count int) bool) error {
 	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: binary.BigEndian.AppendUint64([]byte{'j', keyLocal}, from), UpperBound: []byte{'j', keyLocal + 1}})
 	if err != nil {
 		return err
 	}
 	defer it.Close()
-	const n = origin.StreamSize + 12
 	for it.First(); it.Valid(); it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
 			return err
 		}
-		if len(v)%n != 0 {
+		if len(v)%localRun != 0 {
 			return fmt.Errorf("local order: %w", ErrDamaged)
 		}
 		local := binary.BigEndian.Uint64(it.Key()[2:])
-		for ; len(v) > 0; v = v[n:] {
+		for ; len(v) > 0; v = v[localRun:] {
 			if !fn(local, origin.DecodeStream(v), origin.Seq(binary.BigEndian.Uint64(v[origin.StreamSize:])), int(binary.BigEndian.Uint32(v[origin.StreamSize+8:]))) {
 				return nil
 			}
