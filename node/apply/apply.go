@@ -69,6 +69,7 @@ type Applier struct {
 	gate   *causal.Gate // owned by the goroutine
 	held   map[origin.Stream][]item
 	sicken map[origin.Stream]bool
+	broken map[origin.Stream]bool // an entry could not be read: nothing behind it is taken
 }
 
 type run struct {
@@ -100,7 +101,7 @@ type item struct {
 // New starts an applier.
 func New(cfg Config) *Applier {
 	a := &Applier{cfg: cfg, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}}
+		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}, broken: map[origin.Stream]bool{}}
 	a.gate = a.newGate(cfg.Applied)
 	go a.loop()
 	return a
@@ -122,7 +123,8 @@ func (a *Applier) poke() {
 // Deliver takes over a verified run of a stream's entries. It does not block:
 // release is called once all of them were let through or dropped, and only
 // then the network grants credit for more; so what waits is bounded by the
-// credit of each stream. Nothing says yet that the run took effect.
+// credit of each stream. Of a stream that does not go on here it is not called.
+// Nothing says yet that the run took effect.
 func (a *Applier) Deliver(s origin.Stream, after origin.Seq, entries [][]byte, release func()) {
 	a.mu.Lock()
 	a.inbox = append(a.inbox, run{s, after, entries, &lease{n: len(entries), release: release}})
@@ -184,6 +186,7 @@ func (a *Applier) loop() {
 			for s := range a.held {
 				a.forget(s)
 			}
+			clear(a.broken)
 			a.gate = a.newGate(reset)
 		}
 		for _, s := range shut {
@@ -230,14 +233,18 @@ func (a *Applier) forget(s origin.Stream) {
 }
 
 func (a *Applier) take(r run) {
+	if a.broken[r.s] {
+		return
+	}
 	for i, b := range r.entries {
 		t := new(origin.Txn)
 		d := origin.Dot{Stream: r.s, Seq: r.after + 1 + origin.Seq(i)}
 		if err := entry.Decode(b, d, t); err != nil {
 			// The bytes are what their origin signed: this module is too old
-			// for them. Its own intake of the stream stops, loudly.
+			// for them. Its own intake of the stream stops, loudly; the run
+			// stays charged to it, so that no more comes.
+			a.broken[r.s] = true
 			a.sick(r.s, fmt.Errorf("apply %v: %w", d, err))
-			r.lease.done(len(r.entries) - i)
 			return
 		}
 		a.offer(item{t, b, r.lease})
@@ -270,14 +277,14 @@ func (a *Applier) offer(it item) {
 		a.held[s] = append(a.held[s], it)
 		return
 	}
-	if a.sicken[s] {
-		delete(a.sicken, s)
-		if a.cfg.Sick != nil {
-			a.cfg.Sick(s, nil)
-		}
-	}
 	switch a.gate.Offer(causal.Item{Dot: it.txn.Dot, Context: it.txn.Context, Bytes: len(it.bytes), Opaque: it}) {
 	case causal.Held:
+		if a.sicken[s] {
+			delete(a.sicken, s)
+			if a.cfg.Sick != nil {
+				a.cfg.Sick(s, nil)
+			}
+		}
 	case causal.Duplicate:
 		a.Duplicates.Add(1)
 		it.lease.done(1)
