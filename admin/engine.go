@@ -29,8 +29,11 @@ type Engine interface {
 	Parked(ctx context.Context) ([]Parked, error)
 	// Account counts at one vector of all members, or here alone.
 	Account(ctx context.Context, r AccountRequest) (*Account, error)
-	// CompareAt gives the digest of a file at another module, by the share's
-	// form of its path.
-	CompareAt(ctx context.Context, module, path string) (*Digest, error)
+	// Ready tells whether the module is ready for calls, write or
+	// failover-target, and why not.
+	Ready(ctx context.Context, what string) (*Readiness, error)
+	// Forward has another member answer GET uri, for a caller that was let in
+	// here.
+	Forward(ctx context.Context, module string, who Caller, uri string) (*Forwarded, error)
 	Bench(ctx context.Context, r BenchRequest) (*BenchResult, error)
 }

@@ -59,6 +59,28 @@ func AsError(err error) *Error {
 	return &Error{Class: Failed, Code: "failed", Message: err.Error()}
 }
 
+// statuses are the codes that have a status of their own; the others have that
+// of their class.
+var statuses = map[string]int{
+	"epoch_moved":     http.StatusPreconditionFailed,
+	"no_credentials":  http.StatusUnauthorized,
+	"bad_credentials": http.StatusUnauthorized,
+	"token_expired":   http.StatusUnauthorized,
+	"token_revoked":   http.StatusUnauthorized,
+	"foreign_host":    http.StatusMisdirectedRequest,
+	"body_too_large":  http.StatusRequestEntityTooLarge,
+	"body_too_slow":   http.StatusRequestTimeout,
+	"busy":            http.StatusTooManyRequests,
+	"no_method":       http.StatusMethodNotAllowed,
+}
+
+func (e *Error) status() int {
+	if s, ok := statuses[e.Code]; ok {
+		return s
+	}
+	return e.Class.status()
+}
+
 func (c Class) status() int {
 	switch c {
 	case Usage, Config:
@@ -76,3 +98,32 @@ func (c Class) status() int {
 	}
 	return http.StatusInternalServerError
 }
+
+// wireProblem is an error as it is answered: RFC 9457 with our own fields.
+type wireProblem struct {
+	Type     string    `json:"type" doc:"about:blank# and the code"`
+	Title    string    `json:"title" doc:"The words of the status"`
+	Status   int       `json:"status"`
+	Class    Class     `json:"exit" doc:"The class, which is the exit code of commands"`
+	Code     string    `json:"code" doc:"What happened, in a word that stays the same"`
+	Message  string    `json:"detail" doc:"What happened, for people"`
+	Hint     string    `json:"hint,omitempty" doc:"What to do next"`
+	Problems []Problem `json:"problems,omitempty" doc:"What is wrong in a text or in a request, one by one"`
+	Number   int       `json:"number,omitempty" doc:"Of an e$ code"`
+}
+
+func problemOf(err error) *wireProblem {
+	e := AsError(err)
+	s := e.status()
+	return &wireProblem{Type: "about:blank#" + e.Code, Title: http.StatusText(s), Status: s, Class: e.Class, Code: e.Code, Message: e.Message, Hint: e.Hint,
+		Problems: e.Problems, Number: e.Number}
+}
+
+// Error implements error.
+func (p *wireProblem) Error() string { return p.Message }
+
+// GetStatus gives the HTTP status.
+func (p *wireProblem) GetStatus() int { return p.Status }
+
+// ContentType gives the media type.
+func (p *wireProblem) ContentType(string) string { return "application/problem+json" }

@@ -2,150 +2,27 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
-	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
-// maxBody bounds a request's body: control tables are the largest.
-const maxBody = 4 << 20
+// maxConns bounds the connections of one door.
+const maxConns = 256
 
-// Handler answers the routes under /v1/.
-func Handler(e Engine) http.Handler {
-	mux := http.NewServeMux()
-	get(mux, "GET /v1/status", func(r *http.Request) (any, error) { return e.Status(r.Context()) })
-	get(mux, "GET /v1/links", func(r *http.Request) (any, error) { return e.Links(r.Context()) })
-	post(mux, "POST /v1/links", func(r *http.Request, c *LinkChange) (any, error) { return struct{}{}, e.SetLink(r.Context(), *c) })
-	post(mux, "POST /v1/tokens", func(r *http.Request, c *TokenRequest) (any, error) { return e.CreateToken(r.Context(), *c) })
-	post(mux, "POST /v1/leave", func(r *http.Request, c *struct {
-		AcceptLoss bool `json:"accept_loss"`
-	}) (any, error) {
-		return struct{}{}, e.Leave(r.Context(), c.AcceptLoss)
-	})
-	get(mux, "GET /v1/control", func(r *http.Request) (any, error) { return e.ControlText(r.Context()) })
-	post(mux, "POST /v1/control/plan", func(r *http.Request, c *ControlChange) (any, error) { return e.ControlPlan(r.Context(), *c) })
-	post(mux, "POST /v1/control/apply", func(r *http.Request, c *ControlChange) (any, error) { return e.ControlApply(r.Context(), *c) })
-	post(mux, "POST /v1/caught-up", func(r *http.Request, c *CaughtUpRequest) (any, error) { return e.CaughtUp(r.Context(), *c) })
-	get(mux, "GET /v1/files", func(r *http.Request) (any, error) { return e.Files(r.Context(), r.FormValue("under")) })
-	get(mux, "GET /v1/file", func(r *http.Request) (any, error) { return e.File(r.Context(), r.FormValue("path")) })
-	get(mux, "GET /v1/file/digest", func(r *http.Request) (any, error) {
-		if m := r.FormValue("module"); m != "" {
-			return e.CompareAt(r.Context(), m, r.FormValue("path"))
-		}
-		return e.Digest(r.Context(), r.FormValue("path"))
-	})
-	get(mux, "GET /v1/file/history", func(r *http.Request) (any, error) {
-		return e.History(r.Context(), r.FormValue("path"), r.FormValue("key"))
-	})
-	get(mux, "GET /v1/conflicts", func(r *http.Request) (any, error) { return e.Conflicts(r.Context(), r.FormValue("share")) })
-	get(mux, "GET /v1/conflicts/{id}", func(r *http.Request) (any, error) { return e.Conflict(r.Context(), r.PathValue("id")) })
-	get(mux, "GET /v1/parked", func(r *http.Request) (any, error) { return e.Parked(r.Context()) })
-	get(mux, "GET /v1/account", func(r *http.Request) (any, error) {
-		q := AccountRequest{Scan: r.FormValue("scan") == "1", Local: r.FormValue("local") == "1", Reachable: r.FormValue("reachable") == "1"}
-		if t := r.FormValue("timeout_ns"); t != "" {
-			ns, err := strconv.ParseInt(t, 10, 64)
-			if err != nil || ns <= 0 {
-				return nil, Errorf(Usage, "bad_timeout", "give nanoseconds above 0", "timeout_ns %q", t)
-			}
-			q.Timeout = time.Duration(ns)
-		}
-		return e.Account(r.Context(), q)
-	})
-	post(mux, "POST /v1/bench", func(r *http.Request, c *BenchRequest) (any, error) { return e.Bench(r.Context(), *c) })
-	mux.HandleFunc("GET /v1/journal", func(w http.ResponseWriter, r *http.Request) {
-		q := JournalRequest{From: r.FormValue("from"), Share: r.FormValue("share"), Follow: r.FormValue("follow") == "1"}
-		fmt.Sscan(r.FormValue("limit"), &q.Limit)
-		enc := json.NewEncoder(w)
-		begun := false
-		flush := http.NewResponseController(w)
-		last := time.Now()
-		err := e.Journal(r.Context(), q, func(c *Change) error {
-			if !begun {
-				w.Header().Set("Content-Type", "application/jsonl")
-				begun = true
-			}
-			if err := enc.Encode(c); err != nil {
-				return err
-			}
-			if q.Follow || time.Since(last) > 100*time.Millisecond {
-				last = time.Now()
-				return flush.Flush()
-			}
-			return nil
-		})
-		if err != nil && r.Context().Err() == nil {
-			if begun {
-				enc.Encode(map[string]any{"error": AsError(err)})
-				return
-			}
-			problem(w, err)
-		}
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, Errorf(NotFound, "no_route", "", "no such route: %s %s", r.Method, r.URL.Path))
-	})
-	return mux
-}
-
-func get(mux *http.ServeMux, route string, fn func(*http.Request) (any, error)) {
-	mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
-		v, err := fn(r)
-		answer(w, v, err)
-	})
-}
-
-func post[T any](mux *http.ServeMux, route string, fn func(*http.Request, *T) (any, error)) {
-	mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
-		var in T
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&in); err != nil && !errors.Is(err, io.EOF) {
-			problem(w, Errorf(Usage, "bad_body", "", "%s: %v", route, err))
-			return
-		}
-		v, err := fn(r, &in)
-		answer(w, v, err)
-	})
-}
-
-func answer(w http.ResponseWriter, v any, err error) {
-	if err != nil {
-		problem(w, err)
-		return
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		problem(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(append(b, '\n'))
-}
-
-func problem(w http.ResponseWriter, err error) {
-	e := AsError(err)
-	b, merr := json.Marshal(struct {
-		Type   string `json:"type"`
-		Status int    `json:"status"`
-		*Error
-	}{"about:blank#" + e.Code, e.Class.status(), e})
-	if merr != nil {
-		http.Error(w, e.Message, http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(e.Class.status())
-	w.Write(append(b, '\n'))
-}
-
-// Server is the door on a unix socket.
+// Server is one door: a unix socket, or a TCP address. Its goroutines end with
+// Close.
 type Server struct {
+	api  *API
 	http *http.Server
 	l    net.Listener
 	done chan struct{}
@@ -153,8 +30,9 @@ type Server struct {
 
 // Serve opens the socket at path, mode 0600, and answers until Close. A stale
 // socket of a process that is gone is replaced: the caller holds the
-// directory's lock.
-func Serve(path string, e Engine) (*Server, error) {
+// directory's lock. Who can open it has the role admin, if the kernel says
+// that it is our own user or root.
+func Serve(path string, a *API) (*Server, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
@@ -166,16 +44,62 @@ func Serve(path string, e Engine) (*Server, error) {
 		l.Close()
 		return nil, err
 	}
-	s := &Server{l: l, done: make(chan struct{}), http: &http.Server{
-		Handler: Handler(e), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}}
-	go func() {
-		defer close(s.done)
-		s.http.Serve(l)
-	}()
-	return s, nil
+	return a.serve(l, a.local), nil
 }
 
-// Close stops the door: requests under way have a second to end.
+// ServeTCP opens a TCP address: on a loopback address in plain, on others only
+// with the given TLS.
+func ServeTCP(addr string, t *tls.Config, a *API) (*Server, error) {
+	loop, err := Loopback(addr)
+	if err != nil {
+		return nil, err
+	}
+	if !loop && t == nil {
+		return nil, fmt.Errorf("listen for operators on %s: a certificate is needed", addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for operators: %w", err)
+	}
+	if loop {
+		return a.serve(l, func(r *http.Request) (Caller, error) { return a.remote(r, "tcp") }), nil
+	}
+	return a.serve(tls.NewListener(l, t), func(r *http.Request) (Caller, error) { return a.remote(r, "tls") }), nil
+}
+
+// Loopback tells whether an address IP:PORT is reached on this machine alone.
+func Loopback(addr string) (bool, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		return false, Errorf(Usage, "bad_address", "give IP:PORT, for example 127.0.0.1:7201", "admin address %q: not IP:PORT", addr)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false, Errorf(Usage, "bad_address", "give an IP address of this machine", "admin address %q: %q is no IP address", addr, host)
+	}
+	return ip.Unmap().IsLoopback(), nil
+}
+
+func (a *API) serve(l net.Listener, who func(*http.Request) (Caller, error)) *Server {
+	s := &Server{api: a, l: &limited{Listener: l, room: make(chan struct{}, maxConns)}, done: make(chan struct{})}
+	s.http = &http.Server{Handler: a.guard(who), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog:    log.New(quiet{}, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
+	go func() {
+		defer close(s.done)
+		s.http.Serve(s.l)
+	}()
+	return s
+}
+
+// Addr is where the door is.
+func (s *Server) Addr() net.Addr { return s.l.Addr() }
+
+// Close stops the door: requests under way have a second to end. The API's
+// Close comes before, so that those that would go on end.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -185,4 +109,138 @@ func (s *Server) Close() error {
 	}
 	<-s.done
 	return err
+}
+
+// quiet drops what net/http says of connections that were no HTTP.
+type quiet struct{}
+
+func (quiet) Write(b []byte) (int, error) { return len(b), nil }
+
+// limited accepts no more connections than there is room for.
+type limited struct {
+	net.Listener
+	room chan struct{}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.room <- struct{}{}:
+			return &limitedConn{Conn: c, room: l.room}, nil
+		default:
+			c.Close() // a caller can come again; waiting would keep everybody out
+		}
+	}
+}
+
+type limitedConn struct {
+	net.Conn
+	room chan struct{}
+	once sync.Once
+}
+
+func (c *limitedConn) Close() error {
+	c.once.Do(func() { <-c.room })
+	return c.Conn.Close()
+}
+
+type connKey struct{}
+
+// guard is before everything: it refuses what a browser was led to send from
+// elsewhere, and finds out who asks.
+func (a *API) guard(who func(*http.Request) (Caller, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := who(r)
+		if err != nil {
+			if AsError(err).status() == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
+			a.metrics.request("refused", AsError(err).status(), 0)
+			answerProblem(w, err)
+			return
+		}
+		a.mux.ServeHTTP(w, r.WithContext(WithCaller(r.Context(), c)))
+	})
+}
+
+// local finds out who is at the other end of the unix socket.
+func (a *API) local(r *http.Request) (Caller, error) {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
+	if l, ok := c.(*limitedConn); ok {
+		c = l.Conn
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return Caller{}, Errorf(NotPermitted, "no_access", "", "not a unix socket")
+	}
+	uid, err := peerUID(u)
+	if err != nil {
+		return Caller{}, Errorf(NotPermitted, "no_access", "", "who is at the socket: %v", err)
+	}
+	if own := uint32(os.Geteuid()); uid != own && uid != 0 {
+		return Caller{}, Errorf(NotPermitted, "no_access", "run as the owner of the directory", "user %d may not use the socket of user %d", uid, own)
+	}
+	return Caller{Name: fmt.Sprintf("uid %d", uid), Role: Admin, Via: "socket"}, nil
+}
+
+// remote finds out who asks over TCP: the holder of an access token, or of a
+// certificate. Who shows neither may look where that is only this machine.
+func (a *API) remote(r *http.Request, via string) (Caller, error) {
+	if err := foreign(r, via); err != nil {
+		return Caller{}, err
+	}
+	if h := r.Header.Get("Authorization"); h != "" {
+		text, ok := strings.CutPrefix(h, "Bearer ")
+		if !ok || a.Tokens == nil {
+			return Caller{}, Errorf(NotPermitted, "bad_credentials", "send an access token: Authorization: Bearer TOKEN", "the request's Authorization is of another kind")
+		}
+		c, err := a.Tokens.caller(strings.TrimSpace(text))
+		c.Via = via
+		return c, err
+	}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && a.Certified != nil {
+		var raw [][]byte
+		for _, c := range r.TLS.PeerCertificates {
+			raw = append(raw, c.Raw)
+		}
+		c, err := a.Certified(raw)
+		c.Via = via
+		return c, err
+	}
+	if via == "tcp" {
+		return Caller{Name: "this machine", Role: Viewer, Via: via}, nil
+	}
+	return Caller{Via: via}, nil
+}
+
+// foreign refuses requests that a browser sends for a page from elsewhere: a
+// name that somebody else's name server answers with our address, or a page of
+// another origin.
+func foreign(r *http.Request, via string) error {
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || via == "tcp" && !ip.Unmap().IsLoopback()) {
+		return Errorf(NotPermitted, "foreign_host", "use the address of the module, not a name", "the request is for host %.100q", r.Host)
+	}
+	scheme := "http"
+	if via == "tls" {
+		scheme = "https"
+	}
+	if o := r.Header.Get("Origin"); o != "" {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != scheme || u.Host != r.Host {
+			return Errorf(NotPermitted, "foreign_origin", "use the page of the module itself", "the request comes from a page of %.100q", o)
+		}
+	}
+	if s := r.Header.Get("Sec-Fetch-Site"); s == "cross-site" || s == "same-site" {
+		return Errorf(NotPermitted, "foreign_origin", "use the page of the module itself", "the request comes from a page of another site")
+	}
+	return nil
 }

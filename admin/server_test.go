@@ -40,8 +40,8 @@ func (f *fake) Digest(_ context.Context, path string) (*Digest, error) {
 	return &Digest{Path: path}, f.err
 }
 
-func (f *fake) CompareAt(_ context.Context, module, path string) (*Digest, error) {
-	return &Digest{Path: module + " " + path}, f.err
+func (f *fake) Forward(_ context.Context, module string, who Caller, uri string) (*Forwarded, error) {
+	return &Forwarded{Status: 200, ContentType: "application/json", Body: []byte(module + " " + uri)}, f.err
 }
 
 func (f *fake) Journal(ctx context.Context, r JournalRequest, emit func(*Change) error) error {
@@ -66,8 +66,14 @@ func (f *fake) Journal(ctx context.Context, r JournalRequest, emit func(*Change)
 func request(t *testing.T, f *fake, method, target, body string) *http.Response {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Handler(f).ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	a := New(f, Options{Module: "%east#m1"})
+	defer a.Close()
+	a.guard(as(Admin)).ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
 	return w.Result()
+}
+
+func as(r Role) func(*http.Request) (Caller, error) {
+	return func(*http.Request) (Caller, error) { return Caller{Name: "somebody", Role: r, Via: "socket"}, nil }
 }
 
 func text(t *testing.T, r *http.Response) string {
@@ -90,8 +96,8 @@ func TestWhatIsUnknownIsNull(t *testing.T) {
 
 func TestArgumentsReachTheEngine(t *testing.T) {
 	for _, c := range []struct{ target, want string }{
-		{"/v1/file/digest?path=main:a%3Eb", `"path":"main:a\u003eb"`},
-		{"/v1/file/digest?path=main:a&module=%25west%23m1", `"path":"%west#m1 main:a"`},
+		{"/v1/file/digest?path=main:a%3Eb", `"path":"main:a>b"`},
+		{"/v1/file/digest?path=main:a&module=%25west%23m1", `%west#m1 /v1/file/digest?path=main:a&module=%25west%23m1`},
 		{"/v1/journal?share=main", `"share":"main"`},
 	} {
 		if got := text(t, request(t, &fake{}, "GET", c.target, "")); !strings.Contains(got, c.want) {
@@ -132,14 +138,19 @@ func TestErrorsKeepClassCodeAndHint(t *testing.T) {
 }
 
 func TestBodiesAreBounded(t *testing.T) {
-	for _, c := range []struct{ name, body string }{
-		{"too long", `{"text":"` + strings.Repeat("x", maxBody) + `"}`},
-		{"unknown field", `{"txt":"x"}`},
-		{"not JSON", `text`},
-		{"another type", `{"text":[1]}`},
+	for _, c := range []struct {
+		name, body string
+		status     int
+	}{
+		{"too long", `{"text":"` + strings.Repeat("x", maxBody) + `"}`, http.StatusRequestEntityTooLarge},
+		{"too deep", strings.Repeat(`{"text":`, maxDepth+1), http.StatusBadRequest},
+		{"unknown field", `{"txt":"x"}`, http.StatusBadRequest},
+		{"not JSON", `text`, http.StatusBadRequest},
+		{"another type", `{"text":[1]}`, http.StatusBadRequest},
+		{"none", ``, http.StatusBadRequest},
 	} {
 		r := request(t, &fake{}, "POST", "/v1/control/plan", c.body)
-		if r.StatusCode != http.StatusBadRequest {
+		if r.StatusCode != c.status {
 			t.Errorf("%s: status %d: %s", c.name, r.StatusCode, text(t, r))
 		}
 	}
@@ -178,7 +189,9 @@ func TestTailOverTheSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fake{tail: make(chan Change)}
-	s, err := Serve(path, f)
+	a := New(f, Options{Module: "%east#m1"})
+	defer a.Close()
+	s, err := Serve(path, a)
 	if err != nil {
 		t.Fatal(err)
 	}

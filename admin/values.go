@@ -29,25 +29,36 @@ type Status struct {
 
 // StreamStatus is what a module knows of one stream.
 type StreamStatus struct {
-	Stream  string     `json:"stream"` // %east#m1.1/main
-	Module  string     `json:"module"`
-	Own     bool       `json:"own"`
-	Written *uint64    `json:"written"` // by its signed head, or own; null: unknown
-	Durable uint64     `json:"durable"` // here
-	Ended   bool       `json:"ended,omitempty"`
-	From    string     `json:"from,omitempty"` // neighbour
-	HeadAge *float64   `json:"head_age_s"`
-	Lag     *uint64    `json:"lag_records"`
-	LagS    *float64   `json:"lag_s"`
-	Peers   []PeerSeq  `json:"peers"` // durable at neighbours, as announced
-	Last    *time.Time `json:"last_txn,omitempty"`
+	Stream   string     `json:"stream"` // %east#m1.1/main
+	Module   string     `json:"module"`
+	Own      bool       `json:"own"`
+	Written  *uint64    `json:"written"`  // by its signed head, or own; null: unknown
+	Received *uint64    `json:"received"` // come here, not yet all durable
+	Durable  uint64     `json:"durable"`  // applied here
+	Ended    bool       `json:"ended,omitempty"`
+	From     string     `json:"from,omitempty"` // neighbour that it is pulled from
+	HeadAge  *float64   `json:"head_age_s"`     // age of what written is known by
+	Lag      *uint64    `json:"lag_records"`
+	LagBytes *uint64    `json:"lag_bytes"` // by the size of what came last
+	LagS     *float64   `json:"lag_s"`
+	Peers    []PeerSeq  `json:"peers"` // how far neighbours are
+	Last     *time.Time `json:"last_txn,omitempty"`
 }
 
-// PeerSeq is what a neighbour has of a stream.
+// PeerSeq is what a neighbour has of a stream, as far as this module knows.
 type PeerSeq struct {
-	Module  string   `json:"module"`
-	Durable *uint64  `json:"durable"`
-	AgeS    *float64 `json:"age_s"`
+	Module string `json:"module"`
+	// Sent is how far this module has sent it to the neighbour; null where the
+	// neighbour pulls it elsewhere.
+	Sent    *uint64 `json:"sent"`
+	Durable *uint64 `json:"durable"` // applied there, as it announced
+	// Acknowledged is how far the neighbour has said to this module that it is
+	// durable there, since this module started.
+	Acknowledged *uint64  `json:"acknowledged"`
+	AgeS         *float64 `json:"age_s"` // since it was last heard
+	Lag          *uint64  `json:"lag_records"`
+	LagBytes     *uint64  `json:"lag_bytes"`
+	LagS         *float64 `json:"lag_s"` // age of the oldest txn that it lacks
 }
 
 // MemberStatus is a member as control and links know it.
@@ -88,8 +99,13 @@ type LinkChange struct {
 
 // TokenRequest asks for a token.
 type TokenRequest struct {
-	Role string        `json:"role"`
-	TTL  time.Duration `json:"ttl_ns"`
+	Role string        `json:"role,omitempty"`
+	TTL  time.Duration `json:"ttl_ns,omitempty"`
+}
+
+// LeaveRequest takes a module out of the mesh.
+type LeaveRequest struct {
+	AcceptLoss bool `json:"accept_loss,omitempty"`
 }
 
 // Token is a new token; its text is a secret.
@@ -135,8 +151,8 @@ type CaughtUp struct {
 // CaughtUpRequest asks members for their vectors, or with a target whether it
 // is reached here.
 type CaughtUpRequest struct {
-	Timeout   time.Duration `json:"timeout_ns"`
-	Reachable bool          `json:"reachable"`
+	Timeout   time.Duration `json:"timeout_ns,omitempty"`
+	Reachable bool          `json:"reachable,omitempty"`
 }
 
 // File is a file of this module.
@@ -222,11 +238,11 @@ type Parked struct {
 
 // AccountRequest asks where every acknowledged operation is.
 type AccountRequest struct {
-	Scan  bool // count by reading everything, and hold the counters against it
-	Local bool // of the asked module alone
+	Scan  bool `json:"scan,omitempty"`  // count by reading everything, and hold the counters against it
+	Local bool `json:"local,omitempty"` // of the asked module alone
 	// Reachable leaves members out that cannot be asked.
-	Reachable bool
-	Timeout   time.Duration // 0: one minute, ten with Scan
+	Reachable bool          `json:"reachable,omitempty"`
+	Timeout   time.Duration `json:"timeout_ns,omitempty"` // 0: one minute, ten with Scan
 }
 
 // AccountLine is the sum of one origin's operations in one share at one

@@ -70,6 +70,8 @@ var few = map[string][]string{
 	"github.com/spf13/pflag":            {"cmd/drmesh"},
 	"github.com/spf13/cobra":            {"cmd/drmesh"},
 	"github.com/coreos/go-systemd/v22":  {"cmd/drmesh"},
+	"github.com/danielgtaylor/huma/v2":  {"admin"},
+	"github.com/prometheus":             {"admin"},
 }
 
 // pure are packages in which nothing runs by itself: no goroutine, clock,

@@ -2,11 +2,9 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"drmesh/admin"
-	"drmesh/origin"
 	"drmesh/vosio"
 	"drmesh/vosio/call"
 )
@@ -77,39 +75,4 @@ func (e engine) Digest(_ context.Context, p string) (*admin.Digest, error) {
 		return nil, explain(err)
 	}
 	return &admin.Digest{Digest: d, Records: records, Parked: parked, Path: i.Rel}, nil
-}
-
-// CompareAt implements admin.Engine.
-func (e engine) CompareAt(ctx context.Context, module, p string) (*admin.Digest, error) {
-	n := e.n
-	m, ok := n.ctl.state().Named(module)
-	if !ok {
-		return nil, failure(admin.NotFound, "no_module", "\"drmesh module ls\" lists the modules", "no module %s", module)
-	}
-	if m.Number == n.dir.Number {
-		return e.Digest(ctx, p)
-	}
-	b, err := n.mesh.Call(ctx, m.Number, "digest", []byte(p))
-	if err != nil {
-		return nil, failure(admin.Unreachable, "module_unreachable", "", "%v", err)
-	}
-	var d struct {
-		Digest *admin.Digest `json:"digest"`
-		Error  *admin.Error  `json:"error"`
-	}
-	if err := json.Unmarshal(b, &d); err != nil {
-		return nil, err
-	}
-	if d.Error != nil {
-		return nil, d.Error
-	}
-	return d.Digest, nil
-}
-
-func (n *Node) serveDigest(ctx context.Context, _ origin.Module, b []byte) ([]byte, error) {
-	d, err := engine{n}.Digest(ctx, string(b))
-	if err != nil {
-		return json.Marshal(map[string]any{"error": admin.AsError(err)})
-	}
-	return json.Marshal(map[string]any{"digest": d})
 }

@@ -54,7 +54,9 @@ type Node struct {
 	raft      *raftgroup.Group
 	gossip    gossip
 	app       *socket.Server
-	adm       *admin.Server
+	events    *admin.Events
+	// operators are the doors for operators.
+	operators operators
 	acks      acks
 	// accounts are what this module counts for others.
 	accounts accounts
@@ -158,6 +160,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		n.disk = diskOf
 	}
 	n.acks.init()
+	n.events = admin.NewEvents(d.Module)
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -226,7 +229,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	if n.app, err = socket.Serve(d.file("app.sock"), n.newProcess, n.log); err != nil {
 		return nil, err
 	}
-	if n.adm, err = admin.Serve(d.file("admin.sock"), engine{n}); err != nil {
+	if err := n.openOperators(); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -247,9 +250,7 @@ func (n *Node) Close() error {
 func (n *Node) close() error {
 	n.cancel()
 	var errs []error
-	if n.adm != nil {
-		errs = append(errs, n.adm.Close())
-	}
+	errs = append(errs, n.operators.close())
 	if n.app != nil {
 		errs = append(errs, n.app.Close())
 	}
@@ -308,6 +309,7 @@ func (n *Node) alarm(key, text string, args ...any) {
 	n.mu.Unlock()
 	if !had {
 		n.log.Warn(key, append([]any{"what", text}, args...)...)
+		n.events.Publish("alarm", key, text)
 	}
 }
 
@@ -318,6 +320,7 @@ func (n *Node) clearAlarm(key string) {
 	n.mu.Unlock()
 	if had {
 		n.log.Info("over: " + key)
+		n.events.Publish("over", key, "")
 	}
 }
 
@@ -395,7 +398,6 @@ func (n *Node) openMesh() {
 		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, May: n.mayPull, Logger: n.log})
 	n.mesh.HandleRPC("propose", n.servePropose)
 	n.mesh.HandleRPC("vector", n.serveVector)
-	n.mesh.HandleRPC("digest", n.serveDigest)
 	n.mesh.HandleRPC("account", n.serveAccount)
 	n.mesh.HandleRPC("pause", n.servePause)
 	n.mesh.HandleRPC("clock", n.serveClock)

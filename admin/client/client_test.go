@@ -58,7 +58,9 @@ func moduleDir(t *testing.T) string {
 
 func serve(t *testing.T, dir string) *admin.Server {
 	t.Helper()
-	s, err := admin.Serve(filepath.Join(dir, "admin.sock"), door{})
+	api := admin.New(door{}, admin.Options{Module: "%east#m1"})
+	t.Cleanup(api.Close)
+	s, err := admin.Serve(filepath.Join(dir, "admin.sock"), api)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,9 @@ func (f *fakeNode) serve(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "module.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := admin.Serve(filepath.Join(dir, "admin.sock"), f)
+	api := admin.New(f, admin.Options{Module: "%east#m1"})
+	t.Cleanup(api.Close)
+	s, err := admin.Serve(filepath.Join(dir, "admin.sock"), api)
 	if err != nil {
 		t.Fatal(err)
 	}

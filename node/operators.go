@@ -1,0 +1,204 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"drmesh/admin"
+	"drmesh/mesh/quicnet"
+	"drmesh/origin"
+)
+
+// operators are the doors for operators: the socket, and the TCP address where
+// one was given.
+type operators struct {
+	api    *admin.API
+	audit  *admin.Audit
+	socket *admin.Server
+	tcp    *admin.Server // nil: no address
+}
+
+func (n *Node) openOperators() (err error) {
+	o := &n.operators
+	if o.audit, err = admin.OpenAudit(n.dir.file("audit.log")); err != nil {
+		return err
+	}
+	authority := n.dir.authority.Certificate()
+	tokens, err := admin.OpenAccessTokens(n.dir.file("keys", "access.json"), sha256.Sum256(authority.Raw))
+	if err != nil {
+		return err
+	}
+	o.api = admin.New(engine{n}, admin.Options{Module: n.dir.Module, Events: n.events, Tokens: tokens, Audit: o.audit, Logger: n.log, Certified: n.certified})
+	n.mesh.HandleRPC("ask", n.serveAsk)
+	if o.socket, err = admin.Serve(n.dir.file("admin.sock"), o.api); err != nil {
+		return err
+	}
+	if n.dir.Admin == "" {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(authority)
+	o.tcp, err = admin.ServeTCP(n.dir.Admin, &tls.Config{
+		MinVersion:   tls.VersionTLS13,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{n.dir.cert.Raw, authority.Raw}, PrivateKey: n.dir.key, Leaf: n.dir.cert}},
+		ClientAuth:   tls.VerifyClientCertIfGiven,
+		ClientCAs:    pool,
+		NextProtos:   []string{"h2", "http/1.1"},
+	}, o.api)
+	if err != nil {
+		return failure(admin.Precondition, "cannot_listen", "another process has the address, or it is not this machine's", "%v", err)
+	}
+	return nil
+}
+
+func (o *operators) close() error {
+	var errs []error
+	if o.api != nil {
+		o.api.Close()
+	}
+	for _, s := range []*admin.Server{o.tcp, o.socket} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	if o.audit != nil {
+		errs = append(errs, o.audit.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// certified tells who shows a certificate that the mesh's authority issued: a
+// member. Who holds a member's key can do all that its module can.
+func (n *Node) certified(raw [][]byte) (admin.Caller, error) {
+	bad := func(format string, args ...any) (admin.Caller, error) {
+		return admin.Caller{}, failure(admin.NotPermitted, "bad_credentials", "use the certificate of a member of this mesh, or an access token", format, args...)
+	}
+	cert, err := x509.ParseCertificate(raw[0])
+	if err != nil {
+		return bad("client certificate: %v", err)
+	}
+	id, m, name, err := quicnet.CertificateModule(cert)
+	if err != nil || id != n.dir.MeshID {
+		return bad("client certificate of mesh %.70q: this is mesh %s", id, n.dir.MeshID)
+	}
+	x, ok := n.ctl.state().Member(m)
+	if !ok || !x.Standing() {
+		return bad("client certificate: %s is no member", name)
+	}
+	if key, ok := cert.PublicKey.(interface{ Equal(x any) bool }); ok && len(x.Key) > 0 && !key.Equal(x.Key) {
+		return bad("client certificate: %s has another key by now", x.Name)
+	}
+	return admin.Caller{Name: x.Name, Role: admin.Admin}, nil
+}
+
+// askRequest is what a member has another one answer for its caller. Members
+// trust each other with whom they let in: each holds the authority's key.
+type askRequest struct {
+	Who admin.Caller `json:"who"`
+	URI string       `json:"uri"`
+}
+
+// Forward implements admin.Engine.
+func (e engine) Forward(ctx context.Context, module string, who admin.Caller, uri string) (*admin.Forwarded, error) {
+	n := e.n
+	m, ok := n.ctl.state().Named(module)
+	if !ok {
+		return nil, failure(admin.NotFound, "no_module", "\"drmesh module ls\" lists the modules", "no module %s", module)
+	}
+	if m.Number == n.dir.Number {
+		return n.operators.api.Answer(ctx, who, uri), nil
+	}
+	b, err := json.Marshal(askRequest{who, uri})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if b, err = n.mesh.Call(ctx, m.Number, "ask", b); err != nil {
+		return nil, failure(admin.Unreachable, "module_unreachable", "is it served? \"drmesh link ls\" tells what is heard of it", "%s does not answer: %v", module, err)
+	}
+	f := new(admin.Forwarded)
+	return f, json.Unmarshal(b, f)
+}
+
+func (n *Node) serveAsk(ctx context.Context, from origin.Module, b []byte) ([]byte, error) {
+	var q askRequest
+	if err := json.Unmarshal(b, &q); err != nil {
+		return nil, err
+	}
+	q.Who.Name = fmt.Sprintf("%s at %s", q.Who.Name, n.moduleName(from))
+	return json.Marshal(n.operators.api.Answer(ctx, q.Who, q.URI))
+}
+
+// Ready implements admin.Engine.
+func (e engine) Ready(ctx context.Context, what string) (*admin.Readiness, error) {
+	n := e.n
+	r := &admin.Readiness{For: what, Reasons: []string{}}
+	not := func(format string, args ...any) { r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...)) }
+	if what != "calls" {
+		n.readyToWrite(not)
+	}
+	if what == "failover-target" {
+		if err := n.readyToOwn(not); err != nil {
+			return nil, err
+		}
+	}
+	r.Ready = len(r.Reasons) == 0
+	return r, nil
+}
+
+// readyToWrite tells why a shared file would take no writes here.
+func (n *Node) readyToWrite(not func(format string, args ...any)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if a, full := n.alarms[diskFull]; full {
+		not("%s: %s", diskFull, a.text)
+	}
+	for g, why := range n.need {
+		not("group %d waits for the state of a neighbour: %s", g, why)
+	}
+	for s, why := range n.notCurrent {
+		not("stream of group %d is not current: %s", s.Group, why)
+	}
+	if n.unproven.Load() {
+		not("whether this directory is a copy is not known yet")
+	}
+	if len(n.rules.shares) == 0 {
+		not("no share has a directory here")
+	}
+}
+
+// maxBehind is how many txns a module may lack and still be one to take over.
+const maxBehind = 1000
+
+// readyToOwn tells why this module should not become an owner.
+func (n *Node) readyToOwn(not func(format string, args ...any)) error {
+	st := n.ctl.state()
+	if _, ok := n.raft.Leader(); !ok {
+		not("control has no leader that this module knows of")
+	}
+	for _, s := range n.streamStatus(st) {
+		switch {
+		case s.Own || s.Ended:
+		case s.Written == nil:
+			not("how far %s is is not known", s.Stream)
+		case *s.Lag > maxBehind:
+			not("%d txns of %s are still to come", *s.Lag, s.Stream)
+		}
+	}
+	if p, err := n.eng.ParkedList(); err != nil {
+		return err
+	} else if len(p) > 0 {
+		not("%d versions are parked", len(p))
+	}
+	for _, a := range n.alarmList() {
+		not("alarm: %s", a)
+	}
+	return nil
+}
