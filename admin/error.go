@@ -68,7 +68,6 @@ var statuses = map[string]int{
 	"token_expired":   http.StatusUnauthorized,
 	"token_revoked":   http.StatusUnauthorized,
 	"foreign_host":    http.StatusMisdirectedRequest,
-	"body_too_large":  http.StatusRequestEntityTooLarge,
 	"body_too_slow":   http.StatusRequestTimeout,
 	"busy":            http.StatusTooManyRequests,
 	"no_method":       http.StatusMethodNotAllowed,

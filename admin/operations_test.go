@@ -114,14 +114,18 @@ func TestOperations(t *testing.T) {
 		t.Error(b, err)
 	}
 	// They are bounded, those under way and those that have ended.
+	var many []string
 	for range maxRunning {
-		begin()
+		many = append(many, begin())
 	}
 	if status, _, b := d.ask("POST", "/v1/account", `{}`); status != http.StatusTooManyRequests {
 		t.Error(status, b)
 	}
 	for range maxRunning {
 		e.end <- nil
+	}
+	for _, x := range many {
+		d.operation("GET", x+"?wait_s=20")
 	}
 	for range maxEnded {
 		go func() { <-e.began; e.end <- nil }()

@@ -44,7 +44,7 @@ func Serve(path string, a *API) (*Server, error) {
 		l.Close()
 		return nil, err
 	}
-	return a.serve(l, a.local), nil
+	return a.serve(limit(l), a.local), nil
 }
 
 // ServeTCP opens a TCP address: on a loopback address in plain, on others only
@@ -62,9 +62,9 @@ func ServeTCP(addr string, t *tls.Config, a *API) (*Server, error) {
 		return nil, fmt.Errorf("listen for operators: %w", err)
 	}
 	if loop {
-		return a.serve(l, func(r *http.Request) (Caller, error) { return a.remote(r, "tcp") }), nil
+		return a.serve(limit(l), func(r *http.Request) (Caller, error) { return a.remote(r, "tcp") }), nil
 	}
-	return a.serve(tls.NewListener(l, t), func(r *http.Request) (Caller, error) { return a.remote(r, "tls") }), nil
+	return a.serve(tls.NewListener(limit(l), t), func(r *http.Request) (Caller, error) { return a.remote(r, "tls") }), nil
 }
 
 // Loopback tells whether an address IP:PORT is reached on this machine alone.
@@ -84,7 +84,7 @@ func Loopback(addr string) (bool, error) {
 }
 
 func (a *API) serve(l net.Listener, who func(*http.Request) (Caller, error)) *Server {
-	s := &Server{api: a, l: &limited{Listener: l, room: make(chan struct{}, maxConns)}, done: make(chan struct{})}
+	s := &Server{api: a, l: l, done: make(chan struct{})}
 	s.http = &http.Server{Handler: a.guard(who), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog:    log.New(quiet{}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
@@ -120,6 +120,10 @@ func (quiet) Write(b []byte) (int, error) { return len(b), nil }
 type limited struct {
 	net.Listener
 	room chan struct{}
+}
+
+func limit(l net.Listener) net.Listener {
+	return &limited{Listener: l, room: make(chan struct{}, maxConns)}
 }
 
 func (l *limited) Accept() (net.Conn, error) {

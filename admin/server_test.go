@@ -142,7 +142,7 @@ func TestBodiesAreBounded(t *testing.T) {
 		name, body string
 		status     int
 	}{
-		{"too long", `{"text":"` + strings.Repeat("x", maxBody) + `"}`, http.StatusRequestEntityTooLarge},
+		{"too long", `{"text":"` + strings.Repeat("x", maxBody) + `"}`, http.StatusBadRequest},
 		{"too deep", strings.Repeat(`{"text":`, maxDepth+1), http.StatusBadRequest},
 		{"unknown field", `{"txt":"x"}`, http.StatusBadRequest},
 		{"not JSON", `text`, http.StatusBadRequest},

@@ -17,7 +17,7 @@ type InitOptions struct {
 	Module string   // %system#module
 	Mesh   string   // name of the mesh; empty: drmesh
 	Listen []string // UDP addresses, host:port
-	Admin  string   // not built yet: must be empty
+	Admin  string   // TCP address for operators, host:port; empty: none
 }
 
 // Init makes the directory of the first module of a new mesh, with the mesh's
@@ -35,8 +35,8 @@ func Init(o InitOptions) error {
 	if err := checkListen(o.Listen); err != nil {
 		return err
 	}
-	if o.Admin != "" {
-		return failure(admin.Usage, "not_built", "leave --admin out: operators use the socket in the directory", "an admin endpoint on TCP is not built yet")
+	if err := checkAdmin(o.Admin); err != nil {
+		return err
 	}
 	d, err := createDir(o.Dir)
 	if err != nil {
@@ -44,7 +44,7 @@ func Init(o InitOptions) error {
 	}
 	var id [16]byte
 	rand.Read(id[:])
-	d.identity = identity{MeshID: hex.EncodeToString(id[:]), Mesh: o.Mesh, Module: o.Module, Number: 1, Listen: o.Listen, Founder: true}
+	d.identity = identity{MeshID: hex.EncodeToString(id[:]), Mesh: o.Mesh, Module: o.Module, Number: 1, Listen: o.Listen, Admin: o.Admin, Founder: true}
 	if d.authority, err = quicnet.NewAuthority(d.MeshID, o.Mesh); err != nil {
 		return err
 	}
@@ -77,4 +77,13 @@ func checkListen(addrs []string) error {
 		}
 	}
 	return nil
+}
+
+// checkAdmin refuses what is no TCP address for operators.
+func checkAdmin(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	_, err := admin.Loopback(addr)
+	return err
 }

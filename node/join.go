@@ -64,7 +64,7 @@ type JoinOptions struct {
 	Dir    string
 	Module string
 	Listen []string
-	Admin  string // not built yet: must be empty
+	Admin  string // TCP address for operators, host:port; empty: none
 }
 
 // Join admits a new module with a token, and makes its directory. On return
@@ -83,8 +83,8 @@ func Join(ctx context.Context, o JoinOptions) error {
 	if err := checkListen(o.Listen); err != nil {
 		return err
 	}
-	if o.Admin != "" {
-		return failure(admin.Usage, "not_built", "leave --admin out: operators use the socket in the directory", "an admin endpoint on TCP is not built yet")
+	if err := checkAdmin(o.Admin); err != nil {
+		return err
 	}
 	d, err := createDir(o.Dir)
 	if err != nil {
@@ -119,7 +119,7 @@ func Join(ctx context.Context, o JoinOptions) error {
 		if d.authority.Fingerprint() != quicnet.Fingerprint(authority) {
 			return failure(admin.NotPermitted, "wrong_authority", "make a new token at a member of the right mesh", "%s sent another authority than it showed", addr)
 		}
-		d.identity = identity{MeshID: meshID, Mesh: reply.Mesh, Module: o.Module, Number: reply.Number, Listen: o.Listen}
+		d.identity = identity{MeshID: meshID, Mesh: reply.Mesh, Module: o.Module, Number: reply.Number, Listen: o.Listen, Admin: o.Admin}
 		if err := writeFile(d.file("control"), reply.Control); err != nil {
 			return err
 		}

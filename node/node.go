@@ -95,6 +95,7 @@ type ServeOptions struct {
 	Ready   func() // called once the node takes calls and listens
 	Logger  *slog.Logger
 	Recover bool
+	Admin   string                                            // TCP address for operators, for this run; empty: that of the directory
 	disk    func(path string) (total, free uint64, err error) // nil: diskOf
 }
 
@@ -152,6 +153,13 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	d, err := openDir(o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if o.Admin != "" {
+		if err := checkAdmin(o.Admin); err != nil {
+			d.close()
+			return nil, err
+		}
+		d.Admin = o.Admin
 	}
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},

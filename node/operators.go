@@ -42,19 +42,26 @@ func (n *Node) openOperators() (err error) {
 	if n.dir.Admin == "" {
 		return nil
 	}
+	o.tcp, err = admin.ServeTCP(n.dir.Admin, n.operatorTLS(), o.api)
+	if err != nil {
+		return failure(admin.Precondition, "cannot_listen", "another process has the address, or it is not this machine's", "%v", err)
+	}
+	return nil
+}
+
+// operatorTLS shows operators our certificate, with that of the authority, and
+// takes theirs if they have one.
+func (n *Node) operatorTLS() *tls.Config {
+	authority := n.dir.authority.Certificate()
 	pool := x509.NewCertPool()
 	pool.AddCert(authority)
-	o.tcp, err = admin.ServeTCP(n.dir.Admin, &tls.Config{
+	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		Certificates: []tls.Certificate{{Certificate: [][]byte{n.dir.cert.Raw, authority.Raw}, PrivateKey: n.dir.key, Leaf: n.dir.cert}},
 		ClientAuth:   tls.VerifyClientCertIfGiven,
 		ClientCAs:    pool,
 		NextProtos:   []string{"h2", "http/1.1"},
-	}, o.api)
-	if err != nil {
-		return failure(admin.Precondition, "cannot_listen", "another process has the address, or it is not this machine's", "%v", err)
 	}
-	return nil
 }
 
 func (o *operators) close() error {

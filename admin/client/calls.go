@@ -12,12 +12,14 @@ import (
 
 func ask[T any](ctx context.Context, c *Client, route string, q url.Values) (T, error) {
 	var v T
-	return v, c.do(ctx, http.MethodGet, route, q, nil, &v)
+	err := c.do(ctx, http.MethodGet, route, q, nil, &v)
+	return v, err
 }
 
 func tell[T any](ctx context.Context, c *Client, route string, in any) (T, error) {
 	var v T
-	return v, c.do(ctx, http.MethodPost, route, nil, in, &v)
+	err := c.do(ctx, http.MethodPost, route, nil, in, &v)
+	return v, err
 }
 
 // Status gives the module's view of itself and the mesh.
@@ -154,4 +156,70 @@ func (c *Client) Account(ctx context.Context, r admin.AccountRequest) (*admin.Ac
 // Bench has the node write by itself.
 func (c *Client) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchResult, error) {
 	return tell[*admin.BenchResult](ctx, c, "/v1/bench", r)
+}
+
+// Mesh gives the views of all members, asked by the module now.
+func (c *Client) Mesh(ctx context.Context) (*admin.MeshView, error) {
+	return ask[*admin.MeshView](ctx, c, "/v1/mesh", nil)
+}
+
+// StatusOf gives another member's view, asked through this one.
+func (c *Client) StatusOf(ctx context.Context, module string) (*admin.Status, error) {
+	return ask[*admin.Status](ctx, c, "/v1/status", at(module))
+}
+
+// LinksOf lists the links of another member.
+func (c *Client) LinksOf(ctx context.Context, module string) ([]admin.Link, error) {
+	return ask[[]admin.Link](ctx, c, "/v1/links", at(module))
+}
+
+func at(module string) url.Values {
+	if module == "" {
+		return nil
+	}
+	return url.Values{"module": {module}}
+}
+
+// CreateAccess makes an access token.
+func (c *Client) CreateAccess(ctx context.Context, r admin.AccessRequest) (*admin.NewAccess, error) {
+	return tell[*admin.NewAccess](ctx, c, "/v1/access-tokens", r)
+}
+
+// AccessTokens lists the access tokens of the module.
+func (c *Client) AccessTokens(ctx context.Context) ([]admin.AccessToken, error) {
+	return ask[[]admin.AccessToken](ctx, c, "/v1/access-tokens", nil)
+}
+
+// RevokeAccess revokes an access token.
+func (c *Client) RevokeAccess(ctx context.Context, id string) (*admin.AccessToken, error) {
+	var v *admin.AccessToken
+	err := c.do(ctx, http.MethodDelete, "/v1/access-tokens/"+url.PathEscape(id), nil, nil, &v)
+	return v, err
+}
+
+// Audit gives the newest lines of the audit.
+func (c *Client) Audit(ctx context.Context, limit int) ([]admin.AuditLine, error) {
+	return ask[[]admin.AuditLine](ctx, c, "/v1/audit", url.Values{"limit": {strconv.Itoa(limit)}})
+}
+
+// Operations lists the module's long operations.
+func (c *Client) Operations(ctx context.Context) ([]admin.Operation, error) {
+	return ask[[]admin.Operation](ctx, c, "/v1/operations", nil)
+}
+
+// Operation gives one long operation.
+func (c *Client) Operation(ctx context.Context, id string) (*admin.Operation, error) {
+	return ask[*admin.Operation](ctx, c, "/v1/operations/"+url.PathEscape(id), nil)
+}
+
+// Cancel cancels a long operation.
+func (c *Client) Cancel(ctx context.Context, id string) (*admin.Operation, error) {
+	var v *admin.Operation
+	err := c.do(ctx, http.MethodDelete, "/v1/operations/"+url.PathEscape(id), nil, nil, &v)
+	return v, err
+}
+
+// Ready tells whether the module is ready for something.
+func (c *Client) Ready(ctx context.Context, what string) (*admin.Readiness, error) {
+	return ask[*admin.Readiness](ctx, c, "/readyz", url.Values{"for": {what}})
 }

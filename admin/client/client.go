@@ -37,8 +37,11 @@ const (
 
 // A Client asks one module. It may be used by many goroutines.
 type Client struct {
-	dir  string
-	http *http.Client
+	where string // directory or address, for errors
+	hint  string // what to do where it does not answer
+	base  string // of URLs
+	token string // shown with each request; empty: none
+	http  *http.Client
 }
 
 // Initialised gives an error unless dir is a module's directory.
@@ -112,17 +115,14 @@ func Open(ctx context.Context, dir string) (*Client, error) {
 			}
 		},
 	}
-	return &Client{dir: dir, http: &http.Client{Transport: t}}, nil
+	return &Client{where: dir, base: "http://module", hint: "look at the node's log; start it with \"drmesh serve --dir " + dir + "\"", http: &http.Client{Transport: t}}, nil
 }
 
 // Close lets the connections go.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Dir is the directory of the module.
-func (c *Client) Dir() string { return c.dir }
-
 func (c *Client) send(ctx context.Context, method, route string, q url.Values, in any) (*http.Response, error) {
-	u := "http://module" + route
+	u := c.base + route
 	if len(q) > 0 {
 		u += "?" + q.Encode()
 	}
@@ -137,6 +137,12 @@ func (c *Client) send(ctx context.Context, method, route string, q url.Values, i
 	r, err := http.NewRequestWithContext(ctx, method, u, body)
 	if err != nil {
 		return nil, err
+	}
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
@@ -158,14 +164,16 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
 	case ctx.Err() != nil:
-		return admin.Errorf(admin.TimedOut, "timed_out", "", "the node in %s did not answer in time", c.dir)
+		return admin.Errorf(admin.TimedOut, "timed_out", "", "the node at %s did not answer in time", c.where)
 	}
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	return admin.Errorf(admin.Unreachable, "node_gone", "look at the node's log; start it with \"drmesh serve --dir "+c.dir+"\"",
-		"the node in %s went away: %v", c.dir, err)
+	if errors.Is(err, errAuthority) {
+		return admin.Errorf(admin.NotPermitted, "wrong_authority", "check the address; a token is of the mesh that made it", "%s is not of this mesh: %v", c.where, err)
+	}
+	return admin.Errorf(admin.Unreachable, "node_gone", c.hint, "the node at %s does not answer: %v", c.where, err)
 }
 
 // problem reads an answer that is an error.

@@ -26,6 +26,8 @@ type app struct {
 	env func(string) string
 
 	dir    string
+	addr   string // of a module that is reached over TCP; empty: by its directory
+	token  string // access token, or @ and the file that holds it
 	format string // table, json, jsonl, yaml
 	ran    bool   // a command began: errors before that are the caller's
 }
@@ -131,11 +133,13 @@ func (a *app) root() *cobra.Command {
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.dir, "dir", a.env("DRMESH_DIR"), "the module's `directory` (or DRMESH_DIR)")
+	f.StringVar(&a.addr, "addr", a.env("DRMESH_ADDR"), "`IP:PORT` of a module that is served with --admin (or DRMESH_ADDR)")
+	f.StringVar(&a.token, "token", "", "access `token` for --addr, or @FILE that holds it (or DRMESH_TOKEN)")
 	f.StringVarP(&a.format, "output", "o", "table", "output `form`: table, json, jsonl or yaml")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.begin() }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%s: %v", c.CommandPath(), err) })
 	root.AddCommand(
-		a.demoCommand(), a.initCommand(), a.tokenCommand(), a.joinCommand(), a.serveCommand(), a.leaveCommand(),
+		a.demoCommand(), a.initCommand(), a.tokenCommand(), a.userCommand(), a.auditCommand(), a.operationCommand(), a.joinCommand(), a.serveCommand(), a.leaveCommand(),
 		a.moduleCommand(), a.statusCommand(), a.linkCommand(), a.controlCommand(),
 		a.fileCommand(), a.vosCommand(), a.journalCommand(), a.conflictCommand(), a.parkedCommand(), a.accountCommand(),
 		a.benchCommand(), a.versionCommand(),
@@ -179,8 +183,25 @@ func nest(use, short string, children ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// open connects to the operators' door of the module.
-func (a *app) open(ctx context.Context) (*client.Client, error) { return client.Open(ctx, a.dir) }
+// open connects to the operators' door of the module: over TCP with --addr,
+// else its socket.
+func (a *app) open(ctx context.Context) (*client.Client, error) {
+	if a.addr == "" {
+		return client.Open(ctx, a.dir)
+	}
+	token := a.token
+	if token == "" {
+		token = a.env("DRMESH_TOKEN")
+	}
+	if name, ok := strings.CutPrefix(token, "@"); ok {
+		b, err := a.readFile(name, 4096)
+		if err != nil {
+			return nil, err
+		}
+		token = strings.TrimSpace(string(b))
+	}
+	return client.Dial(ctx, client.Remote{Addr: a.addr, Token: token, Dir: a.dir})
+}
 
 // say writes words for people to standard error.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }

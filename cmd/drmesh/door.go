@@ -26,6 +26,9 @@ type calls struct {
 
 // calls connects to the module's door for applications.
 func (a *app) calls(ctx context.Context) (*calls, error) {
+	if a.addr != "" && a.dir == "" {
+		return nil, admin.Errorf(admin.Usage, "own_machine", "run it there with --dir D", "this makes calls, which go through D/app.sock on the module's own machine")
+	}
 	c := &calls{a: a}
 	first, err := c.connect(ctx)
 	if err != nil {

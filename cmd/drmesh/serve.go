@@ -51,6 +51,7 @@ func (a *app) serveCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&o.Recover, "recover", false, "go on with a directory whose log may not be trusted (not built yet)")
+	c.Flags().StringVar(&o.Admin, "admin", "", "TCP `IP:PORT` for operators, for this run (that of init or join)")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "tell more in the log")
 	return c
 }
