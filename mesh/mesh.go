@@ -1,13 +1,21 @@
 // Package mesh moves txns between modules: every module pulls from its
 // neighbours what comes to it, stream by stream, and serves what it holds.
 //
-// For each ordered pair of neighbours, the receiver opens one stream of kind
-// Data to the source. On it the source announces what it has durable, and the
+// For each ordered pair of neighbours, the receiver opens one stream to the
+// source: the session. On it the source announces what it has durable, and the
 // receiver subscribes (mesh/link decides where), with credit that it renews as
 // its applier takes txns over. What a source announces is also its
 // acknowledgement of the receiver's own txns. The source reads its journal
 // through Source from a cursor: a receiver that is slow, or reads nothing,
 // costs it that cursor and a frame.
+//
+// Two modules that have several addresses have a link for each pair of them
+// beside the session: a stream of kind Data that the receiver attaches to it.
+// Then the session is of kind Control, on a connection apart from the data, and
+// carries runs only while no link does. The source gives each run to the link
+// that has room (mesh/link.Spread); the receiver puts them in order again
+// (mesh/link.Ahead). With one pair, session and data are one stream of kind
+// Data.
 //
 // What holds:
 //
@@ -24,8 +32,9 @@
 //     progress, never for being slow: deadlines follow bytes, not frames.
 //
 // Goroutines: Run's own; for each neighbour one session as receiver (a reader
-// and a writer), and for each stream that it opened to us one as source (a
-// reader and a writer). All end with Run's context, before Run returns.
+// and a writer) and a reader for each of its links, and for each stream that it
+// opened to us, session or link, two as source (a reader and a writer). All end
+// with Run's context, before Run returns.
 //
 // Nothing here is durable. Positions are those of Source at the start, and
 // follow what was handed to Sink.
@@ -46,9 +55,15 @@ import (
 )
 
 // Network opens and takes streams; the node gives quicnet's. A stream that has
-// a method Reset is ended by it where another goroutine may be writing.
+// a method Reset is ended by it where another goroutine may be writing; one
+// that has RTT is asked for the round trip of its connection; one that has
+// Abandon ends its connection by it.
 type Network interface {
 	Open(ctx context.Context, peer origin.Module, kind quicnet.Kind) (net.Conn, error)
+	// Pairs lists the pairs of addresses that there should be links on. Both
+	// ends give them in the same order. One, or none: no more than a session.
+	Pairs(peer origin.Module) []quicnet.Path
+	OpenPath(ctx context.Context, peer origin.Module, path quicnet.Path, kind quicnet.Kind) (net.Conn, error)
 	Handle(kind quicnet.Kind, fn func(ctx context.Context, peer origin.Module, c net.Conn))
 	RTT(peer origin.Module) time.Duration
 }
@@ -160,7 +175,8 @@ func (m *Mesh) Run(ctx context.Context) {
 	m.pull.Lock()
 	m.pull.puller = link.NewPuller(m.cfg.Self, m.cfg.Source.Durable().Clone(), m.cfg.Wants)
 	m.pull.Unlock()
-	m.cfg.Network.Handle(quicnet.Data, m.handler(m.serve))
+	m.cfg.Network.Handle(quicnet.Data, m.handler(m.answer))
+	m.cfg.Network.Handle(quicnet.Control, m.handler(m.answer))
 	m.cfg.Network.Handle(quicnet.RPC, m.handler(m.serveRPC))
 	m.cfg.Network.Handle(quicnet.Snapshot, m.handler(m.serveSnapshot))
 	m.keep(ctx)

@@ -27,6 +27,12 @@ func (r real) Handle(k quicnet.Kind, fn meshtest.Handler) {
 	r.q.Handle(k, func(ctx context.Context, m origin.Module, s quicnet.Stream) { fn(ctx, m, s) })
 }
 
+func (r real) Pairs(m origin.Module) []quicnet.Path { return r.q.Pairs(m) }
+
+func (r real) OpenPath(ctx context.Context, m origin.Module, p quicnet.Path, k quicnet.Kind) (net.Conn, error) {
+	return r.q.OpenPath(ctx, m, p, k)
+}
+
 func (r real) RTT(m origin.Module) time.Duration { return r.q.PeerStats(m).RTT }
 
 // TestOverRealConnections is the one test here in real time: three modules on

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"drmesh/mesh/link"
@@ -33,13 +34,6 @@ func newSession(ctx context.Context, m *Mesh, p origin.Module) *session {
 	return &session{m: m, peer: p, ctx: ctx, cancel: cancel, nudge: make(chan struct{}, 1)}
 }
 
-// Pauses between dials grow from the least to the most, with jitter.
-const (
-	leastPause = 20 * time.Millisecond
-	mostPause  = 2 * time.Second
-	lasted     = 5 * time.Second // a connection that did so starts them anew
-)
-
 // run keeps a connection to the neighbour until the session ends.
 func (s *session) run() {
 	m := s.m
@@ -53,7 +47,7 @@ func (s *session) run() {
 		m.mu.Unlock()
 		m.Refresh() // it may be wanted again meanwhile
 	}()
-	pause := leastPause
+	var backoff link.Backoff
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for s.ctx.Err() == nil {
@@ -67,17 +61,14 @@ func (s *session) run() {
 		if err != nil && s.ctx.Err() == nil {
 			l.lastError = err.Error()
 		}
+		l.ways[0].feeds(nil, err)
 		m.mu.Unlock()
-		if time.Since(began) > lasted {
-			pause = leastPause
-		}
-		timer.Reset(pause/2 + rand.N(pause))
+		timer.Reset(backoff.Ended(time.Since(began), rand.Float64()))
 		select {
 		case <-s.ctx.Done():
 		case <-timer.C:
-			pause = min(2*pause, mostPause)
 		case <-s.nudge:
-			pause = leastPause
+			backoff.Heard()
 		}
 	}
 }
@@ -86,7 +77,12 @@ func (s *session) run() {
 func (s *session) connect() error {
 	m := s.m
 	dialing, cancel := context.WithTimeout(s.ctx, 5*time.Second)
-	stream, err := m.cfg.Network.Open(dialing, s.peer, quicnet.Data)
+	kind, alive := quicnet.Data, silence
+	pairs := m.cfg.Network.Pairs(s.peer)
+	if pairs = pairs[:min(len(pairs), link.MaxLinks)]; len(pairs) > 1 {
+		kind, alive = quicnet.Control, linkSilence // the data have links of their own
+	}
+	stream, err := m.cfg.Network.Open(dialing, s.peer, kind)
 	cancel()
 	if err != nil {
 		return err
@@ -100,11 +96,15 @@ func (s *session) connect() error {
 		return fmt.Errorf("module %d: %w", s.peer, err)
 	}
 	r := bufio.NewReaderSize(conn, 64<<10)
-	hello, buf, err := m.readHello(r, s.peer)
+	t, body, buf, err := wire.ReadFrame(r, nil)
+	if err != nil {
+		return heard(s.peer, err)
+	}
+	hello, err := m.checkHello(s.peer, t, body)
 	if err != nil {
 		return err
 	}
-	conn.idle, conn.stuck = silence, stuck
+	conn.idle, conn.stuck = alive, stuck
 	forked, err := m.compare(s.peer, ours, hello)
 	if err != nil {
 		return err
@@ -113,6 +113,7 @@ func (s *session) connect() error {
 	m.mu.Lock()
 	m.feeds[s.peer] = f
 	l.up, l.since, l.lastError = true, time.Now(), ""
+	l.ways[0].feeds(stream, nil)
 	m.mu.Unlock()
 	m.step(link.PeerUp{Peer: s.peer, RTT: m.cfg.Network.RTT(s.peer)})
 	defer func() {
@@ -133,7 +134,18 @@ func (s *session) connect() error {
 	defer wg.Wait()
 	defer reset(stream) // a write under way ends
 	defer stop()
-	return f.read(r, buf)
+	if len(pairs) > 1 {
+		f.attach = func(session uint64) {
+			for i, path := range pairs {
+				wg.Go(func() { f.keepLink(writing, i+1, path, session) })
+			}
+		}
+	}
+	err = f.read(r, buf)
+	if len(pairs) > 1 {
+		abandon(stream, err)
+	}
+	return err
 }
 
 // hello is what either side says first.
@@ -141,24 +153,21 @@ func (m *Mesh) hello(v origin.Vector) []byte {
 	return wire.AppendHello(nil, &wire.Hello{Version: wire.Protocol, Mesh: m.cfg.MeshID, Module: m.cfg.Self, Vector: v.Sorted()})
 }
 
-func (m *Mesh) readHello(r *bufio.Reader, peer origin.Module) (*wire.Hello, []byte, error) {
-	t, body, buf, err := wire.ReadFrame(r, nil)
-	if err != nil {
-		return nil, buf, heard(peer, err)
-	}
+// checkHello reads the first frame of a neighbour's.
+func (m *Mesh) checkHello(peer origin.Module, t wire.Type, body []byte) (*wire.Hello, error) {
 	if t != wire.TypeHello {
-		return nil, buf, fmt.Errorf("module %d: %w: type %d instead of hello", peer, wire.ErrFrame, t)
+		return nil, fmt.Errorf("module %d: %w: type %d instead of hello", peer, wire.ErrFrame, t)
 	}
 	h, err := wire.DecodeHello(body)
 	switch {
 	case err != nil:
-		return nil, buf, fmt.Errorf("module %d: %w", peer, err)
+		return nil, fmt.Errorf("module %d: %w", peer, err)
 	case h.Version < wire.MinProtocol:
-		return nil, buf, fmt.Errorf("module %d speaks version %d of the txn protocol, we speak %d to %d", peer, h.Version, wire.MinProtocol, wire.Protocol)
+		return nil, fmt.Errorf("module %d speaks version %d of the txn protocol, we speak %d to %d", peer, h.Version, wire.MinProtocol, wire.Protocol)
 	case h.Mesh != m.cfg.MeshID || h.Module != peer:
-		return nil, buf, fmt.Errorf("module %d says it is module %d of mesh %q", peer, h.Module, h.Mesh)
+		return nil, fmt.Errorf("module %d says it is module %d of mesh %q", peer, h.Module, h.Mesh)
 	}
-	return &h, buf, nil
+	return &h, nil
 }
 
 // heard is a reader's error with its object.
@@ -188,33 +197,38 @@ func (m *Mesh) compare(peer origin.Module, ours origin.Vector, h *wire.Hello) (m
 }
 
 // feed is one connection of a session. The goroutine in read owns what stands
-// before mu.
+// before in.
 type feed struct {
 	m      *Mesh
 	peer   origin.Module
 	link   *linkState
 	conn   *paced
 	forked map[origin.Stream]bool // never asked for here
-	dec    wire.Decoder
 	warned time.Time
+	attach func(session uint64) // makes links when they are offered; nil: there are none
+
+	// in is held by who has something for the puller or the sink: one at a
+	// time, of the session and its links. It comes before all other locks.
+	in sync.Mutex
 
 	mu   sync.Mutex // protects what follows; never held across I/O
 	out  []byte     // frames to write
 	subs map[origin.Stream]*subscription
 	wake chan struct{} // capacity 1
+
+	collected atomic.Int64 // bytes of runs whose heads are still to come
 }
 
-// subscription is a stream that comes over a feed. Its fields are the
-// reader's; the puller replaces it whole.
+// subscription is a stream that comes over a feed. Who holds in owns its
+// fields; the puller replaces it whole.
 type subscription struct {
 	at      origin.Position // verified up to
-	entries [][]byte        // of a run whose head is still to come
-	part    []byte          // of the next entry, which comes in pieces
-	bytes   int             // of both
+	ahead   link.Ahead      // came over another link than what lies before it
+	waiting atomic.Int64    // bytes of ahead
 }
 
-// maxHold bounds the bytes of runs whose heads are still to come, of all
-// streams of a feed: the largest txn, and what may lie before it.
+// maxHold bounds the bytes of a feed that cannot be verified yet, of all
+// streams and links: the largest txn, and what may lie before it.
 const maxHold = origin.MaxTxn + 64<<20
 
 func (f *feed) write(frame func(b []byte) []byte) {
@@ -293,6 +307,7 @@ func (f *feed) writer(ctx context.Context) {
 
 // read takes frames until the connection ends, or one is none.
 func (f *feed) read(r io.Reader, buf []byte) error {
+	in := &intake{f: f, way: &f.link.ways[0]}
 	for {
 		var t wire.Type
 		var body []byte
@@ -303,7 +318,7 @@ func (f *feed) read(r io.Reader, buf []byte) error {
 			}
 			return heard(f.peer, err)
 		}
-		if err := f.frame(t, body); err != nil {
+		if err := f.frame(in, t, body); err != nil {
 			f.m.cfg.Logger.Warn("a neighbour sent what was refused; its session is closed", "module", f.peer, "err", err)
 			return fmt.Errorf("module %d: %w", f.peer, err)
 		}
@@ -311,8 +326,21 @@ func (f *feed) read(r io.Reader, buf []byte) error {
 }
 
 // frame takes one frame of the source. An error closes the session.
-func (f *feed) frame(t wire.Type, body []byte) error {
+func (f *feed) frame(in *intake, t wire.Type, body []byte) error {
 	m := f.m
+	switch t {
+	case wire.TypeBatch, wire.TypePart:
+		return in.frame(t, body)
+	case wire.TypeOffer:
+		session, err := wire.DecodeNumber(body)
+		if err == nil && f.attach != nil {
+			f.attach(session)
+			f.attach = nil
+		}
+		return err
+	}
+	f.in.Lock()
+	defer f.in.Unlock()
 	switch t {
 	case wire.TypeAnnounce:
 		a, err := wire.DecodeAnnounce(body)
@@ -346,18 +374,6 @@ func (f *feed) frame(t wire.Type, body []byte) error {
 			return err
 		}
 		f.fork(p)
-	case wire.TypeBatch:
-		b, err := f.dec.DecodeBatch(body)
-		if err != nil {
-			return err
-		}
-		return f.batch(&b)
-	case wire.TypePart:
-		p, err := wire.DecodePart(body)
-		if err != nil {
-			return err
-		}
-		return f.part(&p)
 	}
 	// Others are a newer neighbour's: it knows from our version that we may
 	// not understand, so they are of no consequence.
@@ -421,103 +437,6 @@ func (f *feed) fork(p wire.Place) {
 	if h, ok, err := f.m.cfg.Source.HashAt(p.Stream, p.Seq); err == nil && ok && h != p.Hash {
 		f.m.cfg.Sink.Fork(f.peer, p.Stream, p.Seq, h, p.Hash)
 	}
-}
-
-// hold checks what a subscription is about to hold without a head.
-func (f *feed) hold(sub *subscription, more int) error {
-	if sub.bytes += more; sub.bytes < 1<<20 {
-		return nil // so few of it that others need not be looked at each time
-	}
-	n := 0
-	f.mu.Lock()
-	for _, x := range f.subs {
-		n += x.bytes
-	}
-	f.mu.Unlock()
-	if n > maxHold {
-		return fmt.Errorf("%w: %d bytes without a head", wire.ErrFrame, n)
-	}
-	return nil
-}
-
-// part collects an entry that is larger than a frame.
-func (f *feed) part(p *wire.Part) error {
-	sub := f.subscription(p.Stream)
-	if sub == nil || p.Seq != sub.at.Seq+1+origin.Seq(len(sub.entries)) {
-		return nil // of an earlier subscription
-	}
-	switch p.Offset {
-	case uint64(len(sub.part)):
-	case 0: // it begins again
-		sub.bytes -= len(sub.part)
-		sub.part = sub.part[:0]
-	default:
-		return nil // of an earlier subscription
-	}
-	if err := f.hold(sub, len(p.Bytes)); err != nil {
-		return err
-	}
-	sub.part = append(sub.part, p.Bytes...)
-	if uint64(len(sub.part)) == p.Total {
-		sub.entries, sub.part = append(sub.entries, sub.part), nil
-	}
-	f.m.step(link.Received{Stream: p.Stream, At: sub.at}) // something comes
-	return nil
-}
-
-// batch takes entries; with a head they are verified and delivered.
-func (f *feed) batch(b *wire.Batch) error {
-	m := f.m
-	sub := f.subscription(b.Stream)
-	if sub == nil {
-		f.link.dropped.Add(int64(len(b.Entries)))
-		return nil
-	}
-	if next := sub.at.Seq + origin.Seq(len(sub.entries)); b.After != next {
-		if b.After < next {
-			f.link.dropped.Add(int64(len(b.Entries)))
-		}
-		return nil // of an earlier subscription
-	}
-	n := 0
-	for _, e := range b.Entries {
-		n += len(e)
-	}
-	if err := f.hold(sub, n); err != nil {
-		return err
-	}
-	sub.entries = append(sub.entries, b.Entries...)
-	if len(b.Head) == 0 {
-		m.step(link.Received{Stream: b.Stream, At: sub.at})
-		return nil
-	}
-	run := Run{Stream: b.Stream, After: sub.at.Seq, Entries: sub.entries, Head: b.Head}
-	size := int64(sub.bytes)
-	sub.entries, sub.part, sub.bytes = nil, nil, 0
-	if len(run.Entries) == 0 {
-		return nil
-	}
-	h, err := link.Verify(b.Stream, sub.at, run.Entries, run.Head, m.cfg.Key)
-	if err != nil {
-		// Not a byte of it is kept. The session stands: other streams that
-		// come over it may be in order.
-		m.step(link.Failed{Peer: f.peer, Stream: b.Stream})
-		f.refuse(err)
-		return nil
-	}
-	sub.at = h.Position
-	f.link.received.Add(int64(len(run.Entries)))
-	f.link.receivedBytes.Add(size)
-	generation, full := m.credits.deliver(b.Stream, size)
-	if full {
-		m.step(link.Full{Stream: b.Stream, Full: true})
-	}
-	var once sync.Once
-	m.cfg.Sink.Deliver(f.peer, run, h, func() {
-		once.Do(func() { m.release(generation, b.Stream, size) })
-	})
-	m.step(link.Received{Stream: b.Stream, At: h.Position})
-	return nil
 }
 
 // release renews the credit of a stream, wherever it is subscribed now.

@@ -2,12 +2,16 @@ package mesh
 
 import (
 	"cmp"
+	"errors"
 	"maps"
+	"net"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"drmesh/mesh/link"
+	"drmesh/mesh/quicnet"
 	"drmesh/origin"
 )
 
@@ -29,6 +33,24 @@ type LinkStatus struct {
 	// Bytes of entries per second, lately.
 	ReceiveRate, SendRate float64
 	Has                   map[origin.Stream]origin.Seq // durable there, as announced
+	// Links are those that carry the data: one for each pair of addresses, and
+	// the session's own conversation, which is link 0.
+	Links []WayStatus
+}
+
+// WayStatus is one link to a neighbour. What was received over it and what was
+// sent over it are two things: each direction has a conversation of its own.
+type WayStatus struct {
+	Link          int
+	Path          quicnet.Path // zero for link 0 where the network chose
+	Local, Remote string       // addresses, while it stands
+	Up            bool         // we receive by it
+	Serving       bool         // the neighbour does
+	Since         time.Time    // when Up last changed
+	RTT           time.Duration
+	LastError     string
+
+	Received, ReceivedBytes, Sent, SentBytes int64 // txns, and bytes of entries
 }
 
 type linkState struct {
@@ -39,8 +61,62 @@ type linkState struct {
 	receiveRate         rate
 	sendRate            rate
 
+	ways [link.MaxLinks + 1]wayState
+
 	lastHeard                                                  atomic.Int64 // Unix nanoseconds
 	received, receivedBytes, sent, sentBytes, dropped, refused atomic.Int64
+}
+
+// wayState is one link. Mesh.mu protects what comes before the counters.
+type wayState struct {
+	path      quicnet.Path
+	feeding   net.Conn // what we receive by
+	serving   net.Conn // what the neighbour receives by
+	since     time.Time
+	lastError string
+
+	received, receivedBytes, sent, sentBytes atomic.Int64
+}
+
+// feeds says that we receive by c from now on; nil: not any more, and why.
+func (w *wayState) feeds(c net.Conn, err error) {
+	if (w.feeding == nil) != (c == nil) {
+		w.since = time.Now()
+	}
+	if w.feeding, w.lastError = c, ""; err != nil {
+		w.lastError = err.Error()
+	}
+}
+
+func (w *wayState) serves(c net.Conn) { w.serving = c }
+
+func (w *wayState) status(n int) (s WayStatus, any bool) {
+	s = WayStatus{Link: n, Path: w.path, Up: w.feeding != nil, Serving: w.serving != nil, Since: w.since, LastError: w.lastError,
+		Received: w.received.Load(), ReceivedBytes: w.receivedBytes.Load(), Sent: w.sent.Load(), SentBytes: w.sentBytes.Load()}
+	c := w.feeding
+	if c == nil {
+		c = w.serving
+	}
+	if c != nil {
+		s.Local, s.Remote, s.RTT = c.LocalAddr().String(), c.RemoteAddr().String(), roundTrip(c)
+	}
+	return s, c != nil || w.lastError != "" || !w.since.IsZero() || s.Sent > 0
+}
+
+// roundTrip is that of the connection under a stream; 0 where it is not known.
+func roundTrip(c net.Conn) time.Duration {
+	if r, ok := c.(interface{ RTT() time.Duration }); ok {
+		return r.RTT()
+	}
+	return 0
+}
+
+// abandon ends the connection under a stream that said nothing for too long,
+// so that the next one is made another way.
+func abandon(c net.Conn, err error) {
+	if a, ok := c.(interface{ Abandon() }); ok && errors.Is(err, os.ErrDeadlineExceeded) {
+		a.Abandon()
+	}
 }
 
 // rate follows a counter that is looked at every second.
@@ -97,6 +173,11 @@ func (m *Mesh) Links() []LinkStatus {
 			Dropped: x.dropped.Load(), Refused: x.refused.Load(), ReceiveRate: x.receiveRate.perS, SendRate: x.sendRate.perS, Has: maps.Clone(x.has)}
 		if t := x.lastHeard.Load(); t != 0 {
 			s.LastHeard = time.Unix(0, t)
+		}
+		for i := range x.ways {
+			if w, any := x.ways[i].status(i); any {
+				s.Links = append(s.Links, w)
+			}
 		}
 		l = append(l, s)
 	}

@@ -447,6 +447,12 @@ func (w network) Open(ctx context.Context, m origin.Module, k quicnet.Kind) (net
 	return w.q.Open(ctx, m, k)
 }
 
+func (w network) Pairs(m origin.Module) []quicnet.Path { return w.q.Pairs(m) }
+
+func (w network) OpenPath(ctx context.Context, m origin.Module, p quicnet.Path, k quicnet.Kind) (net.Conn, error) {
+	return w.q.OpenPath(ctx, m, p, k)
+}
+
 func (w network) Handle(k quicnet.Kind, fn func(context.Context, origin.Module, net.Conn)) {
 	w.q.Handle(k, func(ctx context.Context, m origin.Module, s quicnet.Stream) { fn(ctx, m, s) })
 }

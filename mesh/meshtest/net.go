@@ -24,17 +24,25 @@ import (
 // Handler takes a stream that another module opened.
 type Handler = func(ctx context.Context, peer origin.Module, c net.Conn)
 
-// Net is a network in memory. Every method may be called by any goroutine.
+// Net is a network in memory. Two modules have one line between them, or as
+// many as Lines says; where a method takes no line it means all of them. Every
+// method may be called by any goroutine.
 type Net struct {
 	mu     sync.Mutex // protects everything, streams too
 	rules  map[pair]*rule
+	lines  map[pair]int // of the lower number to the greater; 1 if none
 	hosts  map[origin.Module]map[quicnet.Kind]Handler
 	open   map[*conn]bool
 	closed bool
 	wg     sync.WaitGroup // handlers
 }
 
-type pair struct{ from, to origin.Module }
+type pair struct {
+	from, to origin.Module
+	line     int
+}
+
+func between(a, b origin.Module) pair { return pair{from: min(a, b), to: max(a, b)} }
 
 // rule is how bytes fare from one module to another.
 type rule struct {
@@ -48,43 +56,66 @@ type rule struct {
 
 // NewNet makes a network without modules, links or delays.
 func NewNet() *Net {
-	return &Net{rules: map[pair]*rule{}, hosts: map[origin.Module]map[quicnet.Kind]Handler{}, open: map[*conn]bool{}}
+	return &Net{rules: map[pair]*rule{}, lines: map[pair]int{}, hosts: map[origin.Module]map[quicnet.Kind]Handler{}, open: map[*conn]bool{}}
 }
 
-func (n *Net) rule(from, to origin.Module) *rule {
-	p := pair{from, to}
+// Lines sets how many lines there are between two modules: pairs of addresses,
+// numbered from 0.
+func (n *Net) Lines(a, b origin.Module, lines int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lines[between(a, b)] = lines
+}
+
+// every is all lines of two modules.
+const every = -1
+
+func (n *Net) count(a, b origin.Module) int { return max(1, n.lines[between(a, b)]) }
+
+func (n *Net) rule(from, to origin.Module, line int) *rule {
+	p := pair{from, to, line}
 	if n.rules[p] == nil {
 		n.rules[p] = &rule{}
 	}
 	return n.rules[p]
 }
 
-// change sets the rules of both directions, or with to==0 of all.
-func (n *Net) change(a, b origin.Module, fn func(*rule)) {
+// change sets the rules of both directions.
+func (n *Net) change(a, b origin.Module, line int, fn func(*rule)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	fn(n.rule(a, b))
-	fn(n.rule(b, a))
+	for i := range n.count(a, b) {
+		if i == line || line == every {
+			fn(n.rule(a, b, i))
+			fn(n.rule(b, a, i))
+		}
+	}
 	for c := range n.open {
 		c.wake()
 	}
 }
 
 // Cut breaks all streams between two modules, and lets none be opened.
-func (n *Net) Cut(a, b origin.Module) {
-	n.change(a, b, func(r *rule) { r.cut = true })
+func (n *Net) Cut(a, b origin.Module) { n.CutLine(a, b, every) }
+
+// CutLine is Cut for one line.
+func (n *Net) CutLine(a, b origin.Module, line int) {
+	n.change(a, b, line, func(r *rule) { r.cut = true })
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.open {
-		if c.is(a, b) {
+		if c.is(a, b) && (c.line == line || line == every) {
 			c.reset(errCut)
 		}
 	}
 }
 
 // Heal takes back Cut and Block.
-func (n *Net) Heal(a, b origin.Module) {
-	n.change(a, b, func(r *rule) { r.cut, r.hole = false, false })
+func (n *Net) Heal(a, b origin.Module) { n.HealLine(a, b, every) }
+
+// HealLine is Heal for one line.
+func (n *Net) HealLine(a, b origin.Module, line int) {
+	n.change(a, b, line, func(r *rule) { r.cut, r.hole = false, false })
 }
 
 // Block lets nothing through from one module to another, without a sign to
@@ -92,20 +123,42 @@ func (n *Net) Heal(a, b origin.Module) {
 func (n *Net) Block(from, to origin.Module) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.rule(from, to).hole = true
+	for i := range n.count(from, to) {
+		n.rule(from, to, i).hole = true
+	}
+}
+
+// BlockLine lets nothing through over one line, either way.
+func (n *Net) BlockLine(a, b origin.Module, line int) {
+	n.change(a, b, line, func(r *rule) { r.hole = true })
 }
 
 // Slow sets how long bytes take each way between two modules, and how many may
 // pass in a second (0: any number).
 func (n *Net) Slow(a, b origin.Module, delay time.Duration, rate int) {
-	n.change(a, b, func(r *rule) { r.delay, r.rate = delay, rate })
+	n.SlowLine(a, b, every, delay, rate)
+}
+
+// SlowLine is Slow for one line.
+func (n *Net) SlowLine(a, b origin.Module, line int, delay time.Duration, rate int) {
+	n.change(a, b, line, func(r *rule) { r.delay, r.rate = delay, rate })
 }
 
 // Sent is how many bytes were written from one module to another.
-func (n *Net) Sent(from, to origin.Module) int64 {
+func (n *Net) Sent(from, to origin.Module) (bytes int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.rule(from, to).bytes
+	for i := range n.count(from, to) {
+		bytes += n.rule(from, to, i).bytes
+	}
+	return bytes
+}
+
+// SentLine is Sent over one line.
+func (n *Net) SentLine(from, to origin.Module, line int) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rule(from, to, line).bytes
 }
 
 // Crash breaks all streams of a module and forgets its handlers.
@@ -150,11 +203,22 @@ func (h *Host) Handle(k quicnet.Kind, fn Handler) {
 	h.n.hosts[h.me][k] = fn
 }
 
-// RTT is the round trip to a module.
+// RTT is the round trip to a module, over its first line.
 func (h *Host) RTT(m origin.Module) time.Duration {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	return h.n.rule(h.me, m).delay + h.n.rule(m, h.me).delay
+	return h.n.rule(h.me, m, 0).delay + h.n.rule(m, h.me, 0).delay
+}
+
+// Pairs lists the lines to a module.
+func (h *Host) Pairs(m origin.Module) []quicnet.Path {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	var l []quicnet.Path
+	for i := range h.n.count(h.me, m) {
+		l = append(l, quicnet.Path{Local: i, Remote: fmt.Sprintf("%d/%d", m, i)})
+	}
+	return l
 }
 
 var (
@@ -163,11 +227,31 @@ var (
 	errClosed = errors.New("stream is closed here")
 )
 
-// Open opens a stream. It fails after the time that a dial would take.
+// Open opens a stream, over the first line that lets it. It fails after the
+// time that a dial would take.
 func (h *Host) Open(ctx context.Context, m origin.Module, k quicnet.Kind) (net.Conn, error) {
 	n := h.n
 	n.mu.Lock()
-	out, in := n.rule(h.me, m), n.rule(m, h.me)
+	line := 0
+	for i := range n.count(h.me, m) {
+		if a, b := n.rule(h.me, m, i), n.rule(m, h.me, i); !a.cut && !a.hole && !b.hole {
+			line = i
+			break
+		}
+	}
+	n.mu.Unlock()
+	return h.open(ctx, m, line, k)
+}
+
+// OpenPath opens a stream over one line.
+func (h *Host) OpenPath(ctx context.Context, m origin.Module, p quicnet.Path, k quicnet.Kind) (net.Conn, error) {
+	return h.open(ctx, m, p.Local, k)
+}
+
+func (h *Host) open(ctx context.Context, m origin.Module, line int, k quicnet.Kind) (net.Conn, error) {
+	n := h.n
+	n.mu.Lock()
+	out, in := n.rule(h.me, m, line), n.rule(m, h.me, line)
 	blocked := out.hole || in.hole
 	n.mu.Unlock()
 	if blocked {
@@ -183,8 +267,8 @@ func (h *Host) Open(ctx context.Context, m origin.Module, k quicnet.Kind) (net.C
 	if n.closed || out.cut || in.cut || fn == nil {
 		return nil, fmt.Errorf("module %d is not reachable from %d", m, h.me)
 	}
-	a := &conn{n: n, local: h.me, remote: m, out: out}
-	b := &conn{n: n, local: m, remote: h.me, out: in}
+	a := &conn{n: n, local: h.me, remote: m, line: line, out: out}
+	b := &conn{n: n, local: m, remote: h.me, line: line, out: in}
 	a.peer, b.peer = b, a
 	a.cond, b.cond = sync.NewCond(&n.mu), sync.NewCond(&n.mu)
 	n.open[a], n.open[b] = true, true
@@ -206,6 +290,7 @@ const window = 256 << 10
 type conn struct {
 	n             *Net
 	local, remote origin.Module
+	line          int
 	peer          *conn
 	out           *rule
 	cond          *sync.Cond // of n.mu
@@ -335,6 +420,13 @@ func (c *conn) Close() error {
 	c.wake()
 	c.peer.wake()
 	return nil
+}
+
+// RTT is the round trip of the line.
+func (c *conn) RTT() time.Duration {
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	return c.out.delay + c.peer.out.delay
 }
 
 // Reset gives up both directions at once.

@@ -399,6 +399,44 @@ func (n *Net) Paths(m origin.Module) []Path {
 	return l
 }
 
+// Pairs lists the pairs of addresses that links to m should stand on: of one
+// address family the i-th of ours with the i-th of m's, the shorter list over
+// again. So both ends give the same pairs in the same order.
+func (n *Net) Pairs(m origin.Module) []Path {
+	if n.cfg.Addresses == nil {
+		return nil
+	}
+	var l []Path
+	theirs := n.cfg.Addresses(m)
+	for _, v6 := range []bool{false, true} {
+		var a []int
+		var b []string
+		for i, t := range n.transports {
+			if isV6(t.conn.LocalAddr().String()) == v6 {
+				a = append(a, i)
+			}
+		}
+		for _, x := range theirs {
+			if isV6(x) == v6 {
+				b = append(b, x)
+			}
+		}
+		if len(a) == 0 || len(b) == 0 {
+			continue
+		}
+		for i := range max(len(a), len(b)) {
+			l = append(l, Path{a[i%len(a)], b[i%len(b)]})
+		}
+	}
+	return l
+}
+
+func isV6(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.To4() == nil
+}
+
 func fits(local net.Addr, remote string) bool {
 	u, ok := local.(*net.UDPAddr)
 	if !ok || u.IP == nil || u.IP.IsUnspecified() {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -627,6 +628,95 @@ func TestPathsAreSeparateConnections(t *testing.T) {
 	if st := n1.PeerStats(2); len(st.Conns) != 2 {
 		t.Errorf("%d connections, want 2", len(st.Conns))
 	}
+}
+
+// Both ends must number their links alike.
+func TestPairsAreTheSameAtBothEnds(t *testing.T) {
+	v4, v6 := "127.0.0.1:0", "[::1]:0"
+	for _, c := range []struct {
+		ours, theirs []string
+		want         [][2]int // places in ours and theirs
+	}{
+		{[]string{v4}, []string{v4}, [][2]int{{0, 0}}},
+		{[]string{v4, v4}, []string{v4, v4}, [][2]int{{0, 0}, {1, 1}}},
+		{[]string{v4, v4, v4}, []string{v4, v4}, [][2]int{{0, 0}, {1, 1}, {2, 0}}},
+		{[]string{v4}, []string{v4, v4}, [][2]int{{0, 0}, {0, 1}}},
+		{[]string{v6, v4}, []string{v4, v6}, [][2]int{{1, 0}, {0, 1}}},
+		{[]string{v6}, []string{v4}, nil},
+	} {
+		if c, err := net.ListenPacket("udp", v6); err != nil {
+			t.Skip("no IPv6 here: ", err)
+		} else {
+			c.Close()
+		}
+		a, b := newAuthority(t, "m1"), &book{}
+		n1 := listen(t, newIdentity(t, a, 1), b, func(x *Config) { x.Listen = c.ours })
+		n2 := listen(t, newIdentity(t, a, 2), b, func(x *Config) { x.Listen = c.theirs })
+		var addrs [2][]string
+		for i, n := range []*Net{n1, n2} {
+			for _, x := range n.Addrs() {
+				addrs[i] = append(addrs[i], x.String())
+			}
+			b.set(origin.Module(i+1), addrs[i]...)
+		}
+		var want1, want2 []Path
+		for _, w := range c.want {
+			want1 = append(want1, Path{w[0], addrs[1][w[1]]})
+			want2 = append(want2, Path{w[1], addrs[0][w[0]]})
+		}
+		if got := n1.Pairs(2); !slices.Equal(got, want1) {
+			t.Errorf("%v, %v: the first has %v, want %v", c.ours, c.theirs, got, want1)
+		}
+		if got := n2.Pairs(1); !slices.Equal(got, want2) {
+			t.Errorf("%v, %v: the second has %v, want %v", c.ours, c.theirs, got, want2)
+		}
+	}
+}
+
+// A connection that one end made serves the other end's pair, too.
+func TestPairIsOneConnection(t *testing.T) {
+	a, b, ctx := newAuthority(t, "m1"), &book{}, timeout(t)
+	two := func(c *Config) { c.Listen = []string{"127.0.0.1:0", "127.0.0.1:0"} }
+	n1, n2 := listen(t, newIdentity(t, a, 1), b, two), listen(t, newIdentity(t, a, 2), b, two)
+	b.set(1, n1.Addrs()[0].String(), n1.Addrs()[1].String())
+	b.set(2, n2.Addrs()[0].String(), n2.Addrs()[1].String())
+	echo(n1, Data)
+	echo(n2, Data)
+	for i, p := range n1.Pairs(2) {
+		s, err := n1.OpenPath(ctx, 2, p, Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		back, err := n2.OpenPath(ctx, 1, n2.Pairs(1)[i], Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer back.Close()
+	}
+	if st := n2.PeerStats(1); len(st.Conns) != 2 {
+		t.Errorf("%d connections, want 2", len(st.Conns))
+	}
+	// One that says nothing is given up, with all that is on it.
+	p := n1.Pairs(2)[0]
+	s, err := n1.OpenPath(ctx, 2, p, Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Abandon()
+	if _, err := s.Read(make([]byte, 1)); err == nil {
+		t.Error("it goes on")
+	}
+	if n := len(n1.PeerStats(2).Conns); n != 1 {
+		t.Errorf("%d connections are left, want 1", n)
+	}
+	eventually(t, "another connection on the pair", func() bool {
+		s, err := n1.OpenPath(ctx, 2, p, Data)
+		if err == nil {
+			s.Close()
+		}
+		return err == nil
+	})
 }
 
 // An address that answers nothing costs a moment, not the timeout.

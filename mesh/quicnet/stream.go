@@ -26,6 +26,11 @@ type Stream interface {
 	Path() Path
 	// Version is the protocol version agreed on for the connection.
 	Version() uint16
+	// RTT is the smoothed round trip of the connection.
+	RTT() time.Duration
+	// Abandon ends the connection under the stream, for all its streams: it
+	// said nothing for longer than it may. The next one may take another path.
+	Abandon()
 	// Done ends with the connection under the stream.
 	Done() <-chan struct{}
 }
@@ -49,11 +54,17 @@ func (s *stream) Peer() origin.Module                { return s.c.peer }
 func (s *stream) Kind() Kind                         { return s.kind }
 func (s *stream) Path() Path                         { return s.c.path }
 func (s *stream) Version() uint16                    { return s.c.version }
+func (s *stream) RTT() time.Duration                 { return s.c.quic.ConnectionStats().SmoothedRTT }
 func (s *stream) Done() <-chan struct{}              { return s.c.quic.Context().Done() }
 
 func (s *stream) Close() error {
 	s.q.CancelRead(codeClosed)
 	return s.q.Close()
+}
+
+func (s *stream) Abandon() {
+	s.c.quic.CloseWithError(codeSilent, "nothing is heard")
+	s.c.remove()
 }
 
 func (s *stream) Reset() {

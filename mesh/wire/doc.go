@@ -15,6 +15,9 @@
 //	8 head         [head]
 //	9 pruned       [group, module, incarnation, upto]
 //	10 fork        [group, module, incarnation, seq, hash]
+//	11 offer       [session]
+//	12 attach      [version, mesh, module, session, link]
+//	13 taken       [runs]
 //
 // Entries are count times (length as uvarint, entry), size bytes in all; codec
 // 0 is plain, 1 is one zstd frame. The head is empty but in the last frame of a

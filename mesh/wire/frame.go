@@ -37,6 +37,9 @@ const (
 	TypeHead        Type = 8
 	TypePruned      Type = 9
 	TypeFork        Type = 10
+	TypeOffer       Type = 11
+	TypeAttach      Type = 12
+	TypeTaken       Type = 13
 )
 
 // ErrFrame says that a peer sent what is no frame.

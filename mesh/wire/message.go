@@ -16,6 +16,16 @@ type Hello struct {
 	Vector  []origin.StreamPosition
 }
 
+// Attach opens a link that belongs to a session: the one of this number, which
+// the source offered on it.
+type Attach struct {
+	Version uint64
+	Mesh    string
+	Module  origin.Module
+	Session uint64
+	Link    uint64
+}
+
 // Announce tells what is durable at the sender, as far as it changed.
 type Announce struct{ Seqs []origin.StreamSeq }
 
@@ -63,6 +73,29 @@ func AppendHello(b []byte, h *Hello) []byte {
 		b = pack.AppendBytes(b, e.Hash[:])
 	}
 	return End(b, from)
+}
+
+// AppendOffer appends a frame: links may be attached to this session under the
+// number.
+func AppendOffer(b []byte, session uint64) []byte {
+	from := len(b)
+	return End(pack.AppendUint(pack.AppendArray(Begin(b, TypeOffer), 1), session), from)
+}
+
+// AppendAttach appends a frame.
+func AppendAttach(b []byte, a *Attach) []byte {
+	from := len(b)
+	b = pack.AppendUint(pack.AppendArray(Begin(b, TypeAttach), 5), a.Version)
+	b = pack.AppendString(b, a.Mesh)
+	b = pack.AppendUint(b, uint64(a.Module))
+	b = pack.AppendUint(b, a.Session)
+	return End(pack.AppendUint(b, a.Link), from)
+}
+
+// AppendTaken appends a frame: so many runs came whole over this link.
+func AppendTaken(b []byte, runs uint64) []byte {
+	from := len(b)
+	return End(pack.AppendUint(pack.AppendArray(Begin(b, TypeTaken), 1), runs), from)
 }
 
 // AppendAnnounce appends a frame.
@@ -148,6 +181,30 @@ func DecodeHello(b []byte) (h Hello, err error) {
 		h.Vector = append(h.Vector, e)
 	}
 	return h, r.close()
+}
+
+// DecodeAttach reads a body.
+func DecodeAttach(b []byte) (a Attach, err error) {
+	r, err := open(b, 5)
+	if err != nil {
+		return a, err
+	}
+	a.Version = r.Uint()
+	a.Mesh = r.String(64)
+	a.Module = origin.Module(r.UintMax(math.MaxUint32))
+	a.Session = r.Uint()
+	a.Link = r.Uint()
+	return a, r.close()
+}
+
+// DecodeNumber reads a body of offer or taken.
+func DecodeNumber(b []byte) (n uint64, err error) {
+	r, err := open(b, 1)
+	if err != nil {
+		return 0, err
+	}
+	n = r.Uint()
+	return n, r.close()
 }
 
 // DecodeAnnounce reads a body.

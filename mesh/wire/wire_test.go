@@ -63,6 +63,10 @@ var goldens = []struct {
 		Part{Stream: stream, Seq: 9, Offset: 512 << 10, Total: 3 << 20, Bytes: []byte("middle")}},
 	{"head", AppendHead(nil, []byte("a head, signed")), []byte("a head, signed")},
 	{"pruned", AppendPruned(nil, stream, 4), Place{Stream: stream, Seq: 4}},
+	{"offer", AppendOffer(nil, math.MaxUint64), uint64(math.MaxUint64)},
+	{"attach", AppendAttach(nil, &Attach{Version: 1, Mesh: "m4f", Module: 2, Session: math.MaxUint64, Link: 2}),
+		Attach{Version: 1, Mesh: "m4f", Module: 2, Session: math.MaxUint64, Link: 2}},
+	{"taken", AppendTaken(nil, 70000), uint64(70000)},
 	{"fork", AppendFork(nil, Place{Stream: stream, Seq: 4, Hash: hash(9)}), Place{Stream: stream, Seq: 4, Hash: hash(9)}},
 }
 
@@ -89,6 +93,10 @@ func decode(t Type, b []byte, d *Decoder) (any, error) {
 		return DecodePruned(b)
 	case TypeFork:
 		return DecodeFork(b)
+	case TypeAttach:
+		return DecodeAttach(b)
+	case TypeOffer, TypeTaken:
+		return DecodeNumber(b)
 	}
 	return nil, errors.ErrUnsupported
 }
@@ -375,6 +383,13 @@ func encode(x any, t Type) []byte {
 			return AppendFork(nil, x)
 		}
 		return AppendPruned(nil, x.Stream, x.Seq)
+	case Attach:
+		return AppendAttach(nil, &x)
+	case uint64:
+		if t == TypeOffer {
+			return AppendOffer(nil, x)
+		}
+		return AppendTaken(nil, x)
 	}
 	panic("unreachable")
 }
