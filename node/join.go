@@ -64,7 +64,8 @@ type JoinOptions struct {
 	Dir    string
 	Module string
 	Listen []string
-	Admin  string // TCP address for operators, host:port; empty: none
+	Admin  string           // TCP address for operators, host:port; empty: none
+	now    func() time.Time // nil: time.Now
 }
 
 // Join admits a new module with a token, and makes its directory. On return
@@ -85,6 +86,9 @@ func Join(ctx context.Context, o JoinOptions) error {
 	}
 	if err := checkAdmin(o.Admin); err != nil {
 		return err
+	}
+	if o.now == nil {
+		o.now = time.Now
 	}
 	d, err := createDir(o.Dir)
 	if err != nil {
@@ -149,7 +153,7 @@ func askJoin(ctx context.Context, addr string, t token, key ed25519.PrivateKey, 
 	if err != nil {
 		return nil, nil, "", err
 	}
-	b, err := json.Marshal(joinRequest{Token: t.ID, Proof: p, Module: o.Module, Key: key.Public().(ed25519.PublicKey), Listen: o.Listen, Clock: time.Now().UnixMilli()})
+	b, err := json.Marshal(joinRequest{Token: t.ID, Proof: p, Module: o.Module, Key: key.Public().(ed25519.PublicKey), Listen: o.Listen, Clock: o.now().UnixMilli()})
 	if err != nil {
 		return nil, nil, "", err
 	}

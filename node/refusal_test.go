@@ -94,6 +94,45 @@ func TestPromise8NobodyUnadmittedIsHeard(t *testing.T) {
 	works(t, nodes, "after")
 }
 
+// TestJoinerWhoseClockIsOff: a joiner whose clock is far from the member's is
+// told both, and may join with the same token when it is set.
+func TestJoinerWhoseClockIsOff(t *testing.T) {
+	east := bareMesh(t, "%east#m1")[0]
+	ctx := context.Background()
+	k, err := engine{east}.CreateToken(ctx, admin.TokenRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := shortDir(t)
+	for _, off := range []time.Duration{time.Hour, -time.Hour, maxSkew + 2*time.Second, -maxSkew - time.Second, 100 * 365 * 24 * time.Hour} {
+		d := filepath.Join(base, "refused")
+		var shown time.Time
+		err := Join(ctx, JoinOptions{Token: k.Token, Dir: d, Module: "%west#m1", Listen: []string{freePort(t)},
+			now: func() time.Time { shown = time.Now().Add(off); return shown }})
+		var a *admin.Error
+		if !errors.As(err, &a) || a.Class != admin.NotPermitted || a.Code != "clock_off" || a.Hint == "" {
+			t.Errorf("off by %v: %v", off, err)
+			continue
+		}
+		ours := shown.Add(-off)
+		if !strings.Contains(a.Message, shown.UTC().Format(time.RFC3339)) ||
+			!strings.Contains(a.Message, ours.UTC().Format(time.RFC3339)) && !strings.Contains(a.Message, ours.Add(time.Second).UTC().Format(time.RFC3339)) {
+			t.Errorf("off by %v: %q does not tell both clocks, %v and %v", off, a.Message, shown.UTC(), ours.UTC())
+		}
+		if _, err := os.Stat(d); !os.IsNotExist(err) {
+			t.Errorf("the refused directory is there: %v", err)
+		}
+		if got := len(status(t, east).Members); got != 1 {
+			t.Errorf("%d members", got)
+		}
+	}
+	if err := Join(ctx, JoinOptions{Token: k.Token, Dir: filepath.Join(base, "west"), Module: "%west#m1", Listen: []string{freePort(t)},
+		now: func() time.Time { return time.Now().Add(maxSkew / 2) }}); err != nil {
+		t.Errorf("with a clock that is a little off: %v", err)
+	}
+	put(t, east, "%east#own>notes", "local writes go on")
+}
+
 func refused(t *testing.T, ctx context.Context, base, text, module string, cl admin.Class, code, words string) {
 	t.Helper()
 	d := filepath.Join(base, "refused")
