@@ -223,7 +223,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		Comes: func(s origin.Stream) bool { return (*n.wants.Load())(s) },
 		Carry: func(origin.Stream) bool { return false },
 		Ahead: func(s origin.Stamp) time.Duration { return time.Until(s.Time()) - clock.MaxAhead },
-		Ready: func(policy uint64) bool { return policy <= n.appliedEpoch() }, Logger: n.log, Sick: n.sick})
+		Ready: func(policy uint64) bool { return policy <= n.appliedEpoch() }, Hold: n.eng.Hold, Logger: n.log, Sick: n.sick})
 	if err := n.applyControl(nil, st); err != nil {
 		return nil, err
 	}

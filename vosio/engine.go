@@ -88,6 +88,7 @@ type Engine struct {
 	procs struct {
 		sync.Mutex
 		list map[*Process]struct{}
+		last uint64 // the number of the youngest
 	}
 	locks lockTable
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"drmesh/vosio/call"
+	"drmesh/vosio/lock"
 	"drmesh/vosio/path"
 	"drmesh/vosio/record"
 )
@@ -20,7 +21,7 @@ func (p *Process) unused(full string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.e.locks.inUse(0, f.id) || p.txn != nil && p.txn.touched[f.id] {
+	if p.e.locks.inUse(lock.Owner{}, f.id) || p.txn != nil && p.txn.touched[f.id] {
 		return nil, fmt.Errorf("%s: %w", full, call.FileInUse)
 	}
 	return f, nil

@@ -74,7 +74,7 @@ func (p *Process) attachPort(_ context.Context, q *call.Request, r *call.Reply) 
 	for p.ports[id] != nil {
 		id++ // numbers are 16 bits wide: they are used again
 	}
-	x := &port{id: id, name: q.Name, path: full, owner: p.e.locks.owner()}
+	x := &port{id: id, name: q.Name, path: full, owner: p.e.locks.owner(p.number)}
 	p.ports[x.id] = x
 	if x.name != "" {
 		p.names[x.name] = x.id

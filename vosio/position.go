@@ -72,7 +72,7 @@ func (x *port) point(r *rec, at spot) {
 // noteRead remembers what a transaction has read.
 func (p *Process) noteRead(f *file, r *rec) {
 	if p.txn != nil && f.attribute(attrTransaction) == "1" && !provisional(r.addr) {
-		p.txn.noteRead(f, r)
+		p.txn.noteRead(p, f, r)
 	}
 }
 

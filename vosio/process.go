@@ -20,13 +20,15 @@ const maxPorts = 4096
 // others wait their turn. Close releases all that it has; an open transaction
 // is aborted.
 type Process struct {
-	e    *Engine
-	name string
+	e      *Engine
+	name   string
+	number uint64 // of all processes that there were
 
 	turn    sync.Mutex // one call at a time; held across a call's waits
 	ports   map[int]*port
 	names   map[string]int
 	txn     *transaction // nil: none
+	losses  int          // transactions in a row that other modules' txns overtook
 	closed  bool
 	started []*started     // writes not waited for, in order
 	under   sync.WaitGroup // of those, the ones without an answer
@@ -37,6 +39,8 @@ type Process struct {
 func (e *Engine) NewProcess(name string) *Process {
 	p := &Process{e: e, name: name, ports: map[int]*port{}, names: map[string]int{}}
 	e.procs.Lock()
+	e.procs.last++
+	p.number = e.procs.last
 	e.procs.list[p] = struct{}{}
 	e.procs.Unlock()
 	return p

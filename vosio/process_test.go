@@ -137,41 +137,6 @@ func TestAPortRemembersManyReads(t *testing.T) {
 	}
 }
 
-// A program that goes on reading records does not make a transaction lose that
-// waits for one of them.
-func TestNoCircleFromAWaitThatIsOver(t *testing.T) {
-	l := &lockTable{}
-	l.init()
-	port, txn := l.owner(), l.owner()
-	lost := false
-	l.rank(txn, 0, func() { lost = true })
-	ctx := context.Background()
-	if err := l.acquire(ctx, txn, "r2", 2, forever, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.acquire(ctx, port, "r1", 1, forever, 0); err != nil {
-		t.Fatal(err)
-	}
-	// The transaction waits for r1, as far as the table knows; the port has
-	// given it back, and asks for r2.
-	l.mu.Lock()
-	if ok, blockers := l.t.Acquire(txn, "r1", 2); ok || l.t.Wait(txn, blockers) != nil {
-		t.Fatal("the transaction should wait for r1, in no circle")
-	}
-	l.mu.Unlock()
-	l.release(port, "r1")
-	if err := l.acquire(ctx, port, "r2", 1, noWait, call.RecordInUse); call.CodeOf(err) != call.RecordInUse {
-		t.Fatal(err)
-	}
-	l.mu.Lock()
-	_, blockers := l.t.Acquire(port, "r2", 1)
-	circle := l.t.Wait(port, blockers)
-	l.mu.Unlock()
-	if circle != nil || lost {
-		t.Errorf("circle %v, lost %v: nobody waits for the port any more", circle, lost)
-	}
-}
-
 // Writes that are started one after the other take effect in that order, share
 // flushes, and move their port as calls do.
 func TestStartedWritesKeepTheirOrder(t *testing.T) {

@@ -61,10 +61,13 @@ func (p *Process) startInsert(ctx context.Context, q *call.Request, r *call.Repl
 	if f.identity != nil {
 		addr = record.AppendKey(nil, f.identity.number, f.identity.AppendKeyOf(nil, q.Data))
 	}
-	free, err := p.lockRecord(ctx, x, f, addr, lock.Exclusive)
-	if err != nil {
-		done(p.answer(ctx, r, err))
-		return true
+	free := func() {}
+	if object := recordObject(f.id, addr); addr != nil && x.implicit {
+		// Who has to wait does so with no write under way, as one call does.
+		if p.e.locks.acquire(ctx, x.owner, object, lock.Exclusive, noWait, call.RecordInUse) != nil {
+			return false
+		}
+		free = func() { p.e.locks.release(x.owner, object) }
 	}
 	if len(p.started) >= maxStarted {
 		p.settleStarted()

@@ -25,6 +25,8 @@ type transaction struct {
 	byAddr  map[string]*netChange // by file and present address
 	reads   map[string]expectation
 	touched map[origin.FileID]bool
+	group   origin.Group // of the shared files that it wrote; 0: none yet
+	hungry  bool         // remote txns wait for it
 	n       uint32
 	saved   map[*port]savedPosition
 	// aborted is set by whoever made it lose: a deadlock's winner, or a lock
@@ -54,9 +56,12 @@ func (p *Process) startTransaction(context.Context, *call.Request, *call.Reply) 
 	if p.txn != nil {
 		return fmt.Errorf("start transaction: %w", call.TransactionRunning)
 	}
-	t := &transaction{owner: p.e.locks.owner(), overlay: p.e.overlay(), byAddr: map[string]*netChange{}, reads: map[string]expectation{},
+	t := &transaction{owner: p.e.locks.owner(p.number), overlay: p.e.overlay(), byAddr: map[string]*netChange{}, reads: map[string]expectation{},
 		touched: map[origin.FileID]bool{}, saved: map[*port]savedPosition{}}
 	p.e.locks.rank(t.owner, 0, func() { t.aborted.Store(true) })
+	if t.hungry = p.losses >= patience; t.hungry {
+		p.e.locks.starve(t.owner)
+	}
 	for _, x := range p.ports {
 		t.saved[x] = savedPosition{x.opens, x.cur, x.positioned, x.next, x.order}
 	}
@@ -67,10 +72,13 @@ func (p *Process) startTransaction(context.Context, *call.Request, *call.Reply) 
 func (t *transaction) key(f origin.FileID, addr []byte) string { return string(f[:]) + string(addr) }
 
 // noteRead remembers what the transaction was shown of a record.
-func (t *transaction) noteRead(f *file, r *rec) {
+func (t *transaction) noteRead(p *Process, f *file, r *rec) {
 	k := t.key(f.id, r.addr)
 	if _, mine := t.byAddr[k]; mine {
 		return
+	}
+	if t.hungry {
+		p.e.locks.hold(t.owner, f.id, r.addr)
 	}
 	if _, ok := t.reads[k]; !ok && len(t.reads) < maxTransaction {
 		t.reads[k] = expectation{f.id, r.addr, r.dots}
@@ -86,8 +94,17 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 	if len(t.net) >= maxTransaction {
 		return committed{}, fmt.Errorf("write %s: %w", x.path, call.TxnTooLarge)
 	}
+	group := t.group
+	if s := p.e.table().Share(f.share); s != nil {
+		if group = s.Group; t.group != 0 && t.group != group {
+			return committed{}, fmt.Errorf("write %s: the transaction has written files of another group: %w", x.path, call.TwoGroups)
+		}
+	}
 	if err := t.lockWrite(ctx, p, x, &ch); err != nil {
 		return committed{}, err
+	}
+	if t.hungry && ch.addr != nil && !provisional(ch.addr) {
+		p.e.locks.hold(t.owner, f.id, ch.addr)
 	}
 	// What stood when the transaction first touched the record must stand at
 	// its commit.
@@ -97,7 +114,7 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 			return committed{}, err
 		}
 		if ok {
-			t.noteRead(f, &r)
+			t.noteRead(p, f, &r)
 		}
 	}
 	// The caller's buffer is its own again when the call ends.
@@ -108,6 +125,7 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 		return c, err
 	}
 	t.touched[f.id] = true
+	t.group = group
 	from := c.addr
 	if ch.addr != nil {
 		from = ch.addr
@@ -206,7 +224,16 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 	if err != nil {
 		t.aborted.Store(true)
 		p.e.locks.releaseAll(t.owner)
-		switch call.CodeOf(err) {
+		c := call.CodeOf(err)
+		switch c {
+		case call.TPAborted, call.InvalidDuplicateKey, call.RecordNotFound, call.RecordAlreadyExists:
+			p.losses++
+		}
+		if t.hungry && !p.e.locks.sated(t.owner) {
+			p.losses = 0
+		}
+		t.hungry = false
+		switch c {
 		case call.InvalidDuplicateKey, call.RecordNotFound, call.RecordAlreadyExists:
 			// Programs of this module were kept out by locks: another module
 			// was there first.
@@ -214,6 +241,7 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 		}
 		return fmt.Errorf("commit transaction: %w", err)
 	}
+	p.losses = 0
 	// Records that had provisional addresses and births have their own now.
 	at := map[string]committed{}
 	for i, k := range of {
@@ -397,6 +425,9 @@ func (p *Process) abort() {
 }
 
 func (p *Process) endTransaction() {
+	if p.txn.hungry && !p.e.locks.sated(p.txn.owner) {
+		p.losses = 0
+	}
 	p.e.locks.releaseAll(p.txn.owner)
 	p.txn.overlay.Close()
 	p.txn = nil

@@ -41,7 +41,12 @@ type Config struct {
 	// Ahead tells how far a stamp lies ahead of what this module follows; 0 or
 	// less: not. A txn from the future holds its stream until Retry finds that
 	// the time has come.
-	Ahead  func(origin.Stamp) time.Duration
+	Ahead func(origin.Stamp) time.Duration
+	// Hold tells whether a txn has to wait for a program here; if so, wake is
+	// called once when it may be asked again, by any goroutine. However often
+	// it says so, a txn is held for maxHold at most; its stream with it, and no
+	// other. Nil: never.
+	Hold   func(t *origin.Txn, wake func()) bool
 	Logger *slog.Logger
 	// Sick is told when a stream is held for what this module does not
 	// understand; nil error: it goes on.
@@ -63,11 +68,13 @@ type Applier struct {
 	inbox []run
 	own   []origin.Dot // of own streams, became durable
 	retry bool
+	woken bool // what Hold held back is to be looked at again
 	reset origin.Context
 	shut  []origin.Stream
 
 	gate   *causal.Gate // owned by the goroutine
 	held   map[origin.Stream][]item
+	since  map[origin.Stream]time.Time // of streams that Hold holds back: since when
 	sicken map[origin.Stream]bool
 	broken map[origin.Stream]bool // an entry could not be read: nothing behind it is taken
 }
@@ -101,7 +108,7 @@ type item struct {
 // New starts an applier.
 func New(cfg Config) *Applier {
 	a := &Applier{cfg: cfg, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}, broken: map[origin.Stream]bool{}}
+		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}, broken: map[origin.Stream]bool{}, since: map[origin.Stream]time.Time{}}
 	a.gate = a.newGate(cfg.Applied)
 	go a.loop()
 	return a
@@ -161,6 +168,36 @@ func (a *Applier) Shut(s origin.Stream) {
 	a.poke()
 }
 
+// maxHold bounds how long a txn is held back for a program.
+const maxHold = 200 * time.Millisecond
+
+func (a *Applier) wakeHeld() {
+	a.mu.Lock()
+	a.woken = true
+	a.mu.Unlock()
+	a.poke()
+}
+
+// waits reports whether a txn is to be held back now.
+func (a *Applier) waits(t *origin.Txn) bool {
+	if a.cfg.Hold == nil {
+		return false
+	}
+	s := t.Dot.Stream
+	since, held := a.since[s]
+	if held && time.Since(since) >= maxHold || !a.cfg.Hold(t, a.wakeHeld) {
+		if held {
+			delete(a.since, s)
+		}
+		return false
+	}
+	if !held {
+		a.since[s] = time.Now()
+		time.AfterFunc(maxHold, a.wakeHeld)
+	}
+	return true
+}
+
 // Reset starts again from what is applied now, after a snapshot was taken
 // over. What waits is forgotten.
 func (a *Applier) Reset(applied origin.Context) {
@@ -179,15 +216,19 @@ func (a *Applier) loop() {
 		case <-a.wake:
 		}
 		a.mu.Lock()
-		inbox, own, retry, reset, shut := a.inbox, a.own, a.retry, a.reset, a.shut
-		a.inbox, a.own, a.retry, a.reset, a.shut = nil, nil, false, nil, nil
+		inbox, own, retry, reset, shut, woken := a.inbox, a.own, a.retry, a.reset, a.shut, a.woken
+		a.inbox, a.own, a.retry, a.reset, a.shut, a.woken = nil, nil, false, nil, nil, false
 		a.mu.Unlock()
 		if reset != nil {
 			for s := range a.held {
 				a.forget(s)
 			}
 			clear(a.broken)
+			clear(a.since)
 			a.gate = a.newGate(reset)
+		}
+		if woken {
+			a.gate.Resume()
 		}
 		for _, s := range shut {
 			a.gate.Shut(s)
@@ -302,6 +343,10 @@ func (a *Applier) drain() bool {
 			return true
 		}
 		it := g.Opaque.(item)
+		if a.waits(it.txn) {
+			a.gate.Back(g)
+			continue
+		}
 		d := it.txn.Dot
 		err := a.cfg.Engine.ApplyLater(context.Background(), it.txn, it.bytes, a.cfg.Carry(d.Stream), func(err error) {
 			a.cfg.Logger.Warn("a received txn was dropped", "dot", d.String(), "err", err)

@@ -23,10 +23,11 @@ type bench struct {
 	epoch uint64        // the policy epoch known here
 	ahead time.Duration // of all stamps above 100
 
-	got      []string // what the committer was handed, in order
-	closed   bool     // the committer takes nothing any more
-	released []string // runs whose memory came back
-	sick     []string // what was told of streams
+	hold     map[string]time.Duration // by txn: for how long they have to wait
+	got      []string                 // what the committer was handed, in order
+	closed   bool                     // the committer takes nothing any more
+	released []string                 // runs whose memory came back
+	sick     []string                 // what was told of streams
 }
 
 // ApplyLater implements Engine.
@@ -44,6 +45,15 @@ func (b *bench) ApplyLater(_ context.Context, t *origin.Txn, raw []byte, carry b
 	}
 	b.got = append(b.got, name)
 	return nil
+}
+
+// wait is Config.Hold.
+func (b *bench) wait(t *origin.Txn, wake func()) bool {
+	d, ok := b.hold[fmt.Sprintf("m%d:%d", t.Dot.Module, t.Dot.Seq)]
+	if ok {
+		time.AfterFunc(d, wake)
+	}
+	return ok
 }
 
 func stream(m int) origin.Stream {
@@ -122,6 +132,21 @@ func (b *bench) line(text string) string {
 	case "time":
 		b.ahead = 0
 		b.a.Retry()
+	case "hold": // m2:1 50ms: whoever asks then has to wait so long
+		w := strings.Fields(rest)
+		d, err := time.ParseDuration(w[1])
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		b.hold[w[0]] = d
+	case "free":
+		delete(b.hold, rest)
+	case "after":
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		time.Sleep(d)
 	case "shut":
 		b.a.Shut(stream(number(b.t, rest[1:])))
 	case "reset":
@@ -255,6 +280,56 @@ epoch 1
 time
 -> applied m2:2 m2:3; released m2:1..3; told m2 goes on`},
 
+		{name: "a txn that waits for a program holds its stream and who comes after it, and no other", transcript: `
+hold m2:2 50ms
+->
+deliver m2 after 0: , ,
+-> applied m2:1
+deliver m2 after 3:
+->
+deliver m3 after 0: , m2:3
+-> applied m3:1
+deliver m4 after 0:
+-> applied m4:1; released m4:1..1
+free m2:2
+->
+after 49ms
+->
+after 1ms
+-> applied m2:2 m2:3 m2:4 m3:2; released m2:1..3 m2:4..4 m3:1..2`},
+
+		{name: "it does not wait for longer than the bound, however often it is told to", transcript: `
+hold m2:1 60ms
+->
+deliver m2 after 0: ,
+->
+after 180ms
+->
+after 19ms
+->
+after 1ms
+-> applied m2:1 m2:2; released m2:1..2
+hold m2:3 1ms
+->
+deliver m2 after 2:
+->
+free m2:3
+->
+after 1ms
+-> applied m2:3; released m2:3..3`},
+
+		{name: "a snapshot forgets what waits for a program", transcript: `
+hold m2:1 50ms
+->
+deliver m2 after 0:
+->
+reset m2:1
+->
+after 50ms
+->
+deliver m2 after 1:
+-> applied m2:2; released m2:2..2`},
+
 		{name: "a form of a newer release stops its stream alone, once and for all", transcript: `
 deliver m2 after 0: , unknown,
 -> applied m2:1; told m2 apply m2.1/g1:2: entry m2.1/g1:2: version 99: entry is of a form unknown to this version of drmesh
@@ -313,11 +388,12 @@ deliver m2 after 1: ,
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &bench{t: t, epoch: 1, ahead: time.Hour}
+				b := &bench{t: t, epoch: 1, ahead: time.Hour, hold: map[string]time.Duration{}}
 				b.a = New(Config{Engine: b, Applied: origin.Context{},
 					Comes: func(s origin.Stream) bool { return s.Module != 9 },
 					Carry: func(s origin.Stream) bool { return s.Module == 8 },
 					Ready: func(p uint64) bool { return p <= b.epoch },
+					Hold:  b.wait,
 					Ahead: func(s origin.Stamp) time.Duration {
 						if s > 100 {
 							return b.ahead

@@ -53,6 +53,7 @@ type Gate struct {
 	queues  map[origin.Stream]*queue
 	order   []origin.Stream // of queues that hold something, sorted
 	shut    map[origin.Stream]bool
+	back    map[origin.Stream]bool
 }
 
 type queue struct {
@@ -68,7 +69,7 @@ func New(applied origin.Context) *Gate {
 	if a == nil {
 		a = origin.Context{}
 	}
-	return &Gate{applied: a, comes: func(origin.Stream) bool { return true }, queues: map[origin.Stream]*queue{}, shut: map[origin.Stream]bool{}}
+	return &Gate{applied: a, comes: func(origin.Stream) bool { return true }, queues: map[origin.Stream]*queue{}, shut: map[origin.Stream]bool{}, back: map[origin.Stream]bool{}}
 }
 
 // Subscribe says which streams come here; nil is all. A context's streams that
@@ -121,8 +122,8 @@ func (g *Gate) Ready() (Item, bool) {
 	for i, s := range g.order {
 		q := g.queues[s]
 		it := q.items[0]
-		if it.Dot.Seq != g.applied[s]+1 {
-			continue // one was given and not yet told to Applied
+		if g.back[s] || it.Dot.Seq != g.applied[s]+1 {
+			continue // given back, or one was given and not yet told to Applied
 		}
 		if _, waits := g.lacks(&it); waits {
 			continue
@@ -138,6 +139,25 @@ func (g *Gate) Ready() (Item, bool) {
 	}
 	return Item{}, false
 }
+
+// Back takes back what Ready gave last. Nothing of its stream is given until
+// Resume; others go on.
+func (g *Gate) Back(it Item) {
+	s := it.Dot.Stream
+	q := g.queues[s]
+	if q == nil {
+		q = &queue{last: it.Dot.Seq}
+		g.queues[s] = q
+		i, _ := slices.BinarySearchFunc(g.order, s, origin.Stream.Compare)
+		g.order = slices.Insert(g.order, i, s)
+	}
+	q.items = slices.Insert(q.items, 0, it)
+	q.bytes += it.Bytes
+	g.back[s] = true
+}
+
+// Resume lets the streams go on of which something was given back.
+func (g *Gate) Resume() { clear(g.back) }
 
 // lacks finds the first dot of an item's context that is not applied.
 func (g *Gate) lacks(it *Item) (origin.Dot, bool) {

@@ -55,6 +55,30 @@ func TestATxnWaitsForWhatItsWriterHadApplied(t *testing.T) {
 	}
 }
 
+// What was given back holds its stream and who waits for it until Resume, and
+// is given again as if it had just come.
+func TestBack(t *testing.T) {
+	g := New(nil)
+	g.Offer(Item{Dot: dot(1, 1)})
+	it, _ := g.Ready()
+	g.Back(it)
+	g.Offer(Item{Dot: dot(2, 1), Context: []origin.StreamSeq{{Stream: stream(1), Seq: 1}}})
+	g.Offer(Item{Dot: dot(3, 1)})
+	if v := g.Offer(Item{Dot: dot(1, 2)}); v != Held {
+		t.Errorf("the next of the stream: %v", v)
+	}
+	if v := g.Offer(Item{Dot: dot(1, 1)}); v != Duplicate {
+		t.Errorf("again: %v", v)
+	}
+	if got := fmt.Sprint(released(g)); got != "[m3:1]" {
+		t.Error(got)
+	}
+	g.Resume()
+	if got := fmt.Sprint(released(g)); got != "[m1:1 m1:2 m2:1]" {
+		t.Error(got)
+	}
+}
+
 func TestStreamsThatDoNotComeAreNotWaitedFor(t *testing.T) {
 	g := New(nil)
 	g.Subscribe(func(s origin.Stream) bool { return s != stream(3) })
