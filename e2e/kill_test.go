@@ -29,20 +29,7 @@ const mainShare = `/=record_type    include
 // all of them may write. Everything is gone after the test.
 func testMesh(t *testing.T, tables string, names ...string) *nodes {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "e2e")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &nodes{dir: dir, run: map[string]*node{}}
-	t.Cleanup(func() {
-		n.end()
-		if t.Failed() {
-			for _, a := range names {
-				t.Logf("log of %s:\n%s", a, n.log(a))
-			}
-		}
-		os.RemoveAll(dir)
-	})
+	n := newNodes(t, names...)
 	ports, err := freePorts(len(names))
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +48,27 @@ func testMesh(t *testing.T, tables string, names ...string) *nodes {
 	}
 	n.apply(t, names[0], tables)
 	n.caughtUp(t, names...)
+	return n
+}
+
+// newNodes is a place for nodes, which ends with the test. Their logs are told
+// when it fails.
+func newNodes(t *testing.T, names ...string) *nodes {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nodes{dir: dir, run: map[string]*node{}}
+	t.Cleanup(func() {
+		n.end()
+		if t.Failed() {
+			for _, a := range names {
+				t.Logf("log of %s:\n%s", a, n.log(a))
+			}
+		}
+		os.RemoveAll(dir)
+	})
 	return n
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"drmesh/admin"
+	"drmesh/mesh"
 	"drmesh/origin"
 )
 
@@ -17,7 +18,7 @@ func (e engine) Links(context.Context) ([]admin.Link, error) {
 	out := []admin.Link{}
 	add := func(m origin.Module) *admin.Link {
 		have[m] = true
-		l := admin.Link{Peer: n.moduleName(m), State: "connecting"}
+		l := admin.Link{Peer: n.moduleName(m), State: "connecting", Pairs: []admin.LinkPair{}}
 		ps := n.net.PeerStats(m)
 		l.WireSent, l.WireReceived = ps.BytesSent, ps.BytesReceived
 		if ps.RTT > 0 {
@@ -59,6 +60,9 @@ func (e engine) Links(context.Context) ([]admin.Link, error) {
 			l.HeardS = ptr(time.Since(s.LastHeard).Seconds())
 		}
 		l.Received, l.ReceivedBytes, l.Sent, l.SentBytes = s.Received, s.ReceivedBytes, s.Sent, s.SentBytes
+		for _, w := range s.Links {
+			l.Pairs = append(l.Pairs, n.linkPair(&s, &w))
+		}
 	}
 	for _, p := range peers {
 		if !have[p] {
@@ -66,6 +70,29 @@ func (e engine) Links(context.Context) ([]admin.Link, error) {
 		}
 	}
 	return out, nil
+}
+
+func (n *Node) linkPair(s *mesh.LinkStatus, w *mesh.WayStatus) admin.LinkPair {
+	p := admin.LinkPair{Link: w.Link, Local: w.Local, Remote: w.Remote, State: "connecting", Serving: w.Serving, LastError: w.LastError,
+		Received: w.Received, ReceivedBytes: w.ReceivedBytes, Sent: w.Sent, SentBytes: w.SentBytes}
+	if w.Local == "" && w.Path.Remote != "" {
+		if a := n.net.Addrs(); w.Path.Local < len(a) {
+			p.Local, p.Remote = a[w.Path.Local].String(), w.Path.Remote
+		}
+	}
+	switch {
+	case s.Paused:
+		p.State = "paused"
+	case w.Up:
+		p.State = "up"
+	}
+	if !w.Since.IsZero() {
+		p.SinceS = ptr(time.Since(w.Since).Seconds())
+	}
+	if w.RTT > 0 {
+		p.RTTMS = ptr(float64(w.RTT.Microseconds()) / 1000)
+	}
+	return p
 }
 
 // SetLink implements admin.Engine. The two ends of the link are told, whoever

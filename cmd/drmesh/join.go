@@ -28,7 +28,7 @@ func (a *app) joinCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.Module, "module", "", "`name` of the module, %system#module")
-	f.StringArrayVar(&o.Listen, "listen", nil, "UDP `IP:PORT` that other modules reach this one at; may be given again (127.0.0.1:7102)")
+	f.StringArrayVar(&o.Listen, "listen", nil, "UDP `IP:PORT` that other modules reach this one at; each further one is a link more (127.0.0.1:7102)")
 	f.StringVar(&o.Admin, "admin", "", "TCP `IP:PORT` for operators: in plain on a loopback address, else over TLS")
 	return c
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strconv"
+
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
@@ -9,7 +11,7 @@ import (
 func (a *app) linkCommand() *cobra.Command {
 	ls := &cobra.Command{
 		Use:   "ls",
-		Short: "List the module's links, each direction by itself",
+		Short: "List the module's links, each pair of addresses and each direction by itself",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := a.open(c.Context())
@@ -22,9 +24,26 @@ func (a *app) linkCommand() *cobra.Command {
 				return err
 			}
 			return a.emit(list(l), func(t *table) {
-				t.row("PEER", "STATE", "SINCE_S", "RTT_MS", "HEARD_S", "RECEIVED", "RECEIVED_BYTES", "SENT", "SENT_BYTES", "CLOCK_MS", "LAST_ERROR")
+				t.row("PEER", "LINK", "LOCAL", "REMOTE", "STATE", "SINCE_S", "RTT_MS", "HEARD_S", "RECEIVED", "RECEIVED_BYTES", "SENT", "SENT_BYTES", "CLOCK_MS", "LAST_ERROR")
 				for _, x := range l {
-					t.row(x.Peer, x.State, x.SinceS, x.RTTMS, x.HeardS, x.Received, x.ReceivedBytes, x.Sent, x.SentBytes, x.ClockMS, x.LastError)
+					name, local, remote := "all", "", ""
+					if len(x.Pairs) < 2 {
+						name = "session"
+						for _, p := range x.Pairs {
+							local, remote = p.Local, p.Remote
+						}
+					}
+					t.row(x.Peer, name, local, remote, x.State, x.SinceS, x.RTTMS, x.HeardS, x.Received, x.ReceivedBytes, x.Sent, x.SentBytes, x.ClockMS, x.LastError)
+					for _, p := range x.Pairs {
+						if len(x.Pairs) < 2 {
+							break
+						}
+						name := "session"
+						if p.Link > 0 {
+							name = strconv.Itoa(p.Link)
+						}
+						t.row(x.Peer, name, p.Local, p.Remote, p.State, p.SinceS, p.RTTMS, "", p.Received, p.ReceivedBytes, p.Sent, p.SentBytes, "", p.LastError)
+					}
 				}
 			})
 		},
