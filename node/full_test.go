@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"drmesh/vosio/call"
 )
@@ -14,10 +15,13 @@ func TestAFullDisk(t *testing.T) {
 	nodes := meshReady(t, "%east#m1", "%west#m1")
 	dir := nodes[1].dir.path
 	shut(t, nodes[1])
-	var full atomic.Bool
+	var full, filling atomic.Bool
 	west, err := Open(context.Background(), ServeOptions{Dir: dir, Logger: testLog(t), disk: func(string) (total, free uint64, err error) {
 		if full.Load() {
 			return 10 << 30, 1 << 20, nil
+		}
+		if filling.Load() {
+			return 10 << 30, 600 << 20, nil
 		}
 		return 10 << 30, 5 << 30, nil
 	}})
@@ -39,12 +43,24 @@ func TestAFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Before it is full, writes wait.
+	filling.Store(true)
+	eventually(t, "west says that it fills up", func() bool { return hasAlarm(t, west, "filling up", "waits 47") })
+	before := time.Now()
+	if err := c.SeqWrite(ctx, port, []byte("slow")); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(before); d < 45*time.Millisecond {
+		t.Errorf("a write took %v", d)
+	}
 	full.Store(true)
-	eventually(t, "west says so", func() bool { return status(t, west).State == "full" && hasAlarm(t, west, "disk is full") })
+	eventually(t, "west says so", func() bool {
+		return status(t, west).State == "full" && hasAlarm(t, west, "disk is full") && !hasAlarm(t, west, "filling up")
+	})
 	if err := c.SeqWrite(ctx, port, []byte("no room")); call.CodeOf(err) != call.DiskFull {
 		t.Errorf("a write on a full disk: %v", err)
 	}
-	if got, err := content(west, "main:audit"); err != nil || got != "w1" {
+	if got, err := content(west, "main:audit"); err != nil || got != "w1 slow" {
 		t.Errorf("west reads %q, %v", got, err)
 	}
 	put(t, nodes[0], "main:of_east", "e1")
@@ -57,12 +73,13 @@ func TestAFullDisk(t *testing.T) {
 		t.Errorf("west has %q, %v", got, err)
 	}
 	full.Store(false)
+	filling.Store(false)
 	eventually(t, "writes resume", func() bool { return c.SeqWrite(ctx, port, []byte("w2")) == nil })
 	if s := status(t, west); s.State != "serving" || hasAlarm(t, west, "disk is full") {
 		t.Errorf("with room again: %s, %v", s.State, s.Alarms)
 	}
 	converged(t, nodes, "main:audit")
-	if got, err := content(nodes[0], "main:audit"); err != nil || got != "w1 w2" {
+	if got, err := content(nodes[0], "main:audit"); err != nil || got != "w1 slow w2" {
 		t.Errorf("east has %q, %v", got, err)
 	}
 }

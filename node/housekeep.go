@@ -7,7 +7,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"drmesh/conflict"
@@ -18,8 +17,6 @@ import (
 // Bounds of housekeeping.
 const (
 	journalKeep = 1 << 30 // bytes of entries kept although all members hold them
-	diskStop    = 95      // percent of the disk in use at which shared files take no writes
-	diskReserve = 64 << 20
 	clockAlarm  = 500 * time.Millisecond
 )
 
@@ -46,31 +43,6 @@ func (n *Node) housekeep() {
 		}
 	}
 }
-
-// diskOf is the size of the disk below a path, and what is free of it.
-func diskOf(path string) (total, free uint64, err error) {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(path, &fs); err != nil {
-		return 0, 0, err
-	}
-	return fs.Blocks * uint64(fs.Bsize), fs.Bavail * uint64(fs.Bsize), nil
-}
-
-func (n *Node) watchDisk() {
-	total, free, err := n.disk(n.dir.path)
-	if err != nil {
-		return
-	}
-	full := free < diskReserve || total > 0 && total < 100<<30 && free*100 < total*(100-diskStop)
-	n.eng.SetFull(full)
-	if full {
-		n.alarm(diskFull, fmt.Sprintf("%d MB of %d MB are free; writes to shared files get e$disk_full until there is room; reading, relaying and acknowledging go on", free>>20, total>>20))
-	} else {
-		n.clearAlarm(diskFull)
-	}
-}
-
-const diskFull = "the disk is full"
 
 // settledFor makes the test whether nothing concurrent with a txn of the group
 // can still come, from the heads that members signed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,8 @@ type Engine struct {
 	unsynced []origin.StreamPosition
 	c        committer // owned by the committer's goroutine, or under inline
 
-	full atomic.Bool // local writes to shared files get e$disk_full
+	full atomic.Bool  // local writes to shared files get e$disk_full
+	slow atomic.Int64 // nanoseconds that each of them waits
 
 	procs struct {
 		sync.Mutex
@@ -198,6 +200,26 @@ func (e *Engine) table() Rules { return *e.rules.Load() }
 // them go on.
 func (e *Engine) SetFull(full bool) { e.full.Store(full) }
 
+// SetSlow has each local write of records to shared files wait before it is
+// made; 0: none. Remote txns do not wait.
+func (e *Engine) SetSlow(d time.Duration) { e.slow.Store(int64(d)) }
+
+// slowDown is the wait of SetSlow.
+func (e *Engine) slowDown(ctx context.Context, r *request) error {
+	d := time.Duration(e.slow.Load())
+	if d <= 0 || e.cfg.Inline || !slices.ContainsFunc(r.changes, func(c change) bool { return c.file.share != "" }) {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.closed:
+		return ErrClosed
+	}
+}
+
 // place is where a full path leads.
 type place struct {
 	full  string
@@ -230,6 +252,9 @@ func (e *Engine) fileByID(id origin.FileID) *file { return e.cat.file(id) }
 // the change is as durable as its share asks. Writes to a share whose state is
 // still to come wait for it, as long as for a lock.
 func (e *Engine) submit(ctx context.Context, r *request) error {
+	if err := e.slowDown(ctx, r); err != nil {
+		return err
+	}
 	err := e.submitOnce(ctx, r)
 	for until := time.Now().Add(lockWait); err == errWaiting && !e.cfg.Inline && time.Now().Before(until); {
 		select {
