@@ -35,5 +35,13 @@ type Engine interface {
 	// Forward has another member answer GET uri, for a caller that was let in
 	// here.
 	Forward(ctx context.Context, module string, who Caller, uri string) (*Forwarded, error)
+	Groups(ctx context.Context) ([]Group, error)
+	// SwitchCheck looks at what a change of owner needs, and changes nothing.
+	SwitchCheck(ctx context.Context, r SwitchRequest) (*SwitchCheck, error)
+	// SwitchStart changes the owner. What the check finds unsafe is a
+	// Precondition error; what does not end in time is rolled back.
+	SwitchStart(ctx context.Context, r SwitchRequest) (*SwitchReceipt, error)
+	SwitchHistory(ctx context.Context, group string) ([]SwitchReceipt, error)
+	SwitchAbort(ctx context.Context, group, by string) error
 	Bench(ctx context.Context, r BenchRequest) (*BenchResult, error)
 }

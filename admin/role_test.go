@@ -47,6 +47,17 @@ func (nothing) Conflict(context.Context, string) (*Conflict, error)       { retu
 func (nothing) Parked(context.Context) ([]Parked, error)                  { return nil, errNothing }
 func (nothing) Account(context.Context, AccountRequest) (*Account, error) { return nil, errNothing }
 func (nothing) Ready(context.Context, string) (*Readiness, error)         { return nil, errNothing }
+func (nothing) Groups(context.Context) ([]Group, error)                   { return nil, errNothing }
+func (nothing) SwitchCheck(context.Context, SwitchRequest) (*SwitchCheck, error) {
+	return nil, errNothing
+}
+func (nothing) SwitchStart(context.Context, SwitchRequest) (*SwitchReceipt, error) {
+	return nil, errNothing
+}
+func (nothing) SwitchHistory(context.Context, string) ([]SwitchReceipt, error) {
+	return nil, errNothing
+}
+func (nothing) SwitchAbort(context.Context, string, string) error         { return errNothing }
 func (nothing) Bench(context.Context, BenchRequest) (*BenchResult, error) { return nil, errNothing }
 func (nothing) Forward(context.Context, string, Caller, string) (*Forwarded, error) {
 	return nil, errNothing
@@ -62,6 +73,7 @@ var inputs = map[string]string{
 	"caught-up":           `{}`,
 	"run-account":         `{}`,
 	"bench":               `{"file":"f","callers":1,"bytes":1,"keys":"ascending","warmup_ns":0,"duration_ns":1,"rate":0,"count":1,"peer":""}`,
+	"start-switchover":    `{"group":"g","to":"%west#m1"}`,
 	"create-access-token": `{"role":"viewer"}`,
 }
 
@@ -104,12 +116,15 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 				before, _ := audit.last(1000)
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel() // what would go on ends at once
-				target := strings.NewReplacer("{id}", "0").Replace(path)
+				target := strings.NewReplacer("{id}", "0", "{group}", "g").Replace(path)
 				if strings.HasPrefix(r.id, "file") && r.id != "files" {
 					target += "?path=main:f&key=k"
 				}
 				if r.id == "file" || r.id == "file-digest" {
 					target = path + "?path=main:f"
+				}
+				if r.id == "check-switchover" {
+					target += "?group=g&to=%25west%23m1"
 				}
 				q := httptest.NewRequestWithContext(ctx, op.method, target, strings.NewReader(inputs[r.id]))
 				w := httptest.NewRecorder()

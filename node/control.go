@@ -177,6 +177,15 @@ func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result,
 	}
 }
 
+// precondition makes an operator's error of what control refused.
+func precondition(err error) error {
+	var r *control.Refused
+	if errors.As(err, &r) {
+		return failure(admin.Precondition, "refused", "", "%v", r)
+	}
+	return err
+}
+
 func (n *Node) proposeOnce(ctx context.Context, b []byte) (outcome, error) {
 	if n.raft == nil {
 		return outcome{}, errors.New("control is not started")

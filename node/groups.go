@@ -262,7 +262,7 @@ func (n *Node) applyControl(old, st *control.State) error {
 		n.mu.Unlock()
 	}
 	n.setWants(st)
-	r := newRules(st, n.dir.Number, n.dir.Module, n.stateOf)
+	r := n.newRules(st)
 	if n.unproven.Load() {
 		for _, s := range r.shares {
 			s.Stream = origin.Stream{}
@@ -284,6 +284,7 @@ func (n *Node) applyControl(old, st *control.State) error {
 	n.mu.Lock()
 	n.rules = r
 	n.mu.Unlock()
+	n.nudgeOwner()
 	n.heads.setControl(st.Index)
 	n.applier.Retry()
 	if n.mesh != nil {
@@ -320,6 +321,7 @@ func (n *Node) controlLoop() {
 				n.alarm("control state is not in force", err.Error())
 			}
 		case <-t.C:
+			n.settleScopes()
 			n.reportDepartures(cur)
 			n.parted()
 			n.lead()

@@ -39,7 +39,7 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 	}
 	_, err := n.propose(ctx, &control.Command{Kind: control.KindLeave, Leave: &control.Leave{Module: n.dir.Number}})
 	if err != nil {
-		return err
+		return precondition(err)
 	}
 	for {
 		changed := n.ctl.changed() // before the state, lest a change is missed

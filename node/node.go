@@ -69,6 +69,9 @@ type Node struct {
 	closing  sync.Once
 	closed   error // what close gave; set in closing
 	wants    atomic.Pointer[func(origin.Stream) bool]
+	leases   leases
+	scopes   scopes
+	owner    chan struct{} // capacity 1: the owner's duties are to be looked at
 	unproven atomic.Bool   // the directory may be a copy: see fingerprint.go
 	reload   chan struct{} // capacity 1: rules must be made anew
 
@@ -81,6 +84,7 @@ type Node struct {
 	paused     map[origin.Module]bool
 	rules      *rules
 	offsets    map[origin.Module]time.Duration
+	led        uint64                      // the term of raft in which this module has applied, as leader, what was decided before
 	parting    map[origin.Module]time.Time // modules that left a moment ago, and until when they are heard
 }
 
@@ -161,7 +165,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		}
 		d.Admin = o.Admin
 	}
-	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1),
+	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.disk = o.disk; n.disk == nil {
@@ -169,6 +173,8 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.acks.init()
 	n.events = admin.NewEvents(d.Module)
+	n.leases.init()
+	n.scopes.init()
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -210,7 +216,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		return nil, failure(admin.Precondition, "left", "join again with a token and a new directory", "module %s has left mesh %s", d.Module, d.Mesh)
 	}
 	n.setWants(st)
-	n.rules = newRules(st, d.Number, d.Module, n.stateOf)
+	n.rules = n.newRules(st)
 	for _, s := range n.rules.shares {
 		s.Stream = origin.Stream{} // applyControl, below, opens them
 	}
@@ -229,7 +235,8 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(4)
+	n.wg.Add(5)
+	go n.ownerLoop()
 	go n.publishLoop()
 	go n.controlLoop()
 	go n.housekeep()
@@ -380,7 +387,8 @@ func (n *Node) addresses(m origin.Module) []string {
 // openControl starts raft, and makes the mesh on its founder's first start.
 func (n *Node) openControl(ctx context.Context) (err error) {
 	if n.raft, err = raftgroup.Start(raftgroup.Config{Dir: n.dir.path, Self: n.dir.Number, Bootstrap: n.dir.Founder, FSM: n.ctl,
-		Dial: func(ctx context.Context, m origin.Module) (net.Conn, error) { return n.net.Open(ctx, m, quicnet.Raft) }, Logger: n.log}); err != nil {
+		Dial:          func(ctx context.Context, m origin.Module) (net.Conn, error) { return n.net.Open(ctx, m, quicnet.Raft) },
+		LeaderChanged: n.leaderChanged, Logger: n.log}); err != nil {
 		return err
 	}
 	n.net.Handle(quicnet.Raft, func(ctx context.Context, peer origin.Module, s quicnet.Stream) { n.raft.Accept(peer, s) })
@@ -405,6 +413,8 @@ func (n *Node) openMesh() {
 	n.mesh = mesh.New(mesh.Config{Self: n.dir.Number, MeshID: n.dir.MeshID, Network: network{n.net}, Source: source{n}, Sink: sink{n},
 		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, May: n.mayPull, Logger: n.log})
 	n.mesh.HandleRPC("propose", n.servePropose)
+	n.mesh.HandleRPC("lease", n.serveLease)
+	n.mesh.HandleRPC("standing", n.serveStanding)
 	n.mesh.HandleRPC("vector", n.serveVector)
 	n.mesh.HandleRPC("account", n.serveAccount)
 	n.mesh.HandleRPC("pause", n.servePause)

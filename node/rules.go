@@ -15,22 +15,43 @@ type rules struct {
 	module string
 	shares []*vosio.Share
 	byName map[string]*vosio.Share
+	// stopped are the owned groups that take no writes here, since their owner
+	// is changing, and the switch's id.
+	stopped map[origin.Group]string
 }
 
 // newRules joins a control state with what this module holds: a group that is
 // not ready (its snapshot is still to come, or the module must take a new
 // incarnation) has no stream to write under.
-func newRules(st *control.State, self origin.Module, module string, state func(origin.Group) byte) *rules {
-	r := &rules{t: st.Tables(), module: module, byName: map[string]*vosio.Share{}}
+func (n *Node) newRules(st *control.State) *rules {
+	self, module := n.dir.Number, n.dir.Module
+	r := &rules{t: st.Tables(), module: module, byName: map[string]*vosio.Share{}, stopped: map[origin.Group]string{}}
 	for _, d := range r.t.Directories(module) {
 		s := &vosio.Share{Name: d.Share.Name, Group: d.Share.GroupNumber, Root: string(d.Path), Policy: st.Epoch}
 		if d.Share.Durability == control.Interval {
 			s.Interval = time.Duration(d.Share.IntervalMS) * time.Millisecond
 		}
-		at := state(s.Group)
+		at := n.stateOf(s.Group)
 		s.Waiting, s.Partial = at != groupReady, at == groupEmpty
 		if !s.Waiting && r.t.MayOriginate(s.Group, self) {
 			s.Stream = ownStream(st, s.Group, self)
+		}
+		var leased func() bool
+		if st.Owned(s.Group) {
+			t, _ := st.Term(s.Group)
+			if t.Owner != self {
+				s.Owner = st.Tables().ModuleName(t.Owner)
+			} else {
+				leased = func() bool { return n.leases.holds(t.Group, t.Epoch) }
+			}
+			if w, ok := st.Switching(s.Group); ok {
+				r.stopped[s.Group] = w.ID
+				s.Waiting = true
+			}
+		}
+		s.Lease = leased
+		if g := st.Tables().GroupRule(s.Group); g != nil {
+			s.Acknowledge = n.acknowledger(leased, newScope(st.Tables(), s.Group, self), g.GoOn)
 		}
 		r.shares = append(r.shares, s)
 		r.byName[s.Name] = s

@@ -226,6 +226,7 @@ func (s sink) Head(from origin.Module, head origin.Head, raw []byte) {
 // Vector implements mesh.Sink.
 func (s sink) Vector(from origin.Module, seqs []origin.StreamSeq) {
 	s.n.acks.note(from, seqs)
+	s.n.settleScopes()
 	s.n.proven(from)
 }
 

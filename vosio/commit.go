@@ -36,10 +36,22 @@ type request struct {
 	// One of these, or none, learns the outcome when it is as durable as the
 	// share asks. The functions must not block.
 	done   chan error  // capacity 1
+	share  *Share      // of a local change, once it has its place
+	dot    origin.Dot  // its place
 	told   func(error) // called by committer or acknowledger
 	failed func(error) // called by the committer, with an error alone
 	out    []committed // for changes: where they went
 	err    error       // Inline
+}
+
+// acknowledge answers for a change that is durable here, when its share's other
+// conditions are met.
+func (r *request) acknowledge() {
+	if r.err == nil && r.share != nil && r.share.Acknowledge != nil {
+		r.share.Acknowledge(r.dot, r.answer)
+		return
+	}
+	r.answer(r.err)
 }
 
 // answer tells the outcome to who asked.
@@ -296,7 +308,7 @@ func (e *Engine) ackLoop() {
 			}
 			flushed(f.vector)
 			for _, w := range f.waiters {
-				w.answer(w.err)
+				w.acknowledge()
 			}
 		case <-due:
 			due = nil
@@ -438,7 +450,7 @@ func (c *committer) cut() {
 			e.fatal("commit", err)
 		}
 		for _, w := range f.waiters {
-			w.answer(w.err)
+			w.acknowledge()
 		}
 		f.waiters = nil
 		e.acks <- f
@@ -536,6 +548,9 @@ func (t *tx) append(entry []byte) error {
 	}
 	c.streams[t.txn.Dot.Stream] = struct{}{}
 	c.bytes += len(entry)
+	if t.share != nil {
+		t.req.share, t.req.dot = t.share, t.txn.Dot
+	}
 	return nil
 }
 

@@ -86,6 +86,7 @@ type Engine struct {
 
 	full atomic.Bool  // local writes to shared files get e$disk_full
 	slow atomic.Int64 // nanoseconds that each of them waits
+	open atomic.Int64 // transactions
 
 	procs struct {
 		sync.Mutex
@@ -220,6 +221,9 @@ func (e *Engine) slowDown(ctx context.Context, r *request) error {
 	}
 }
 
+// OpenTransactions is how many transactions of programs are open.
+func (e *Engine) OpenTransactions() int64 { return e.open.Load() }
+
 // place is where a full path leads.
 type place struct {
 	full  string
@@ -250,13 +254,14 @@ func (e *Engine) fileByID(id origin.FileID) *file { return e.cat.file(id) }
 
 // submit hands a request to the committer and waits for its answer: nil when
 // the change is as durable as its share asks. Writes to a share whose state is
-// still to come wait for it, as long as for a lock.
+// still to come wait for it, as long as for a lock, and so do those to one whose
+// owner has no lease.
 func (e *Engine) submit(ctx context.Context, r *request) error {
 	if err := e.slowDown(ctx, r); err != nil {
 		return err
 	}
 	err := e.submitOnce(ctx, r)
-	for until := time.Now().Add(lockWait); err == errWaiting && !e.cfg.Inline && time.Now().Before(until); {
+	for until := time.Now().Add(lockWait); (err == errWaiting || err == errNoLease) && !e.cfg.Inline && time.Now().Before(until); {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
@@ -270,10 +275,11 @@ func (e *Engine) submit(ctx context.Context, r *request) error {
 	return err
 }
 
-// waits reports whether a file's share is one whose state is still to come.
+// waits reports whether a write to a file has to wait at this moment: its
+// share's state is still to come, or its owner has no lease.
 func (e *Engine) waits(f *file) bool {
 	s := e.table().Share(f.share)
-	return s != nil && s.Waiting
+	return s != nil && (s.Waiting || s.Lease != nil && !s.Lease())
 }
 
 func (e *Engine) submitOnce(ctx context.Context, r *request) error {

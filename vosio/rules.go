@@ -19,10 +19,21 @@ type Share struct {
 	Waiting bool
 	// Partial says that it has not even come in part, or only so: reads wait
 	// for it too.
-	Partial  bool
-	Root     string        // full path of the share's directory here
-	Policy   uint64        // policy epoch
-	Interval time.Duration // 0: an answer means flushed
+	Partial bool
+	// Owner, if it is not empty, is another module, which alone writes the
+	// share's group now: writes here get e$not_owner.
+	Owner string
+	// Lease, if it is not nil, tells whether this module may write the group at
+	// this moment. It is asked when a change gets its place; while it says no,
+	// writes wait.
+	Lease func() bool
+	// Acknowledge, if it is not nil, passes a change on that is as durable here
+	// as the share asks: to answer, now or later, from any goroutine. It must
+	// not block.
+	Acknowledge func(d origin.Dot, answer func(error))
+	Root        string        // full path of the share's directory here
+	Policy      uint64        // policy epoch
+	Interval    time.Duration // 0: an answer means flushed
 }
 
 // Rules answers what the control tables say. It is implemented by the node,

@@ -140,6 +140,9 @@ func (t *tx) start(s *Share) error {
 		t.own.Policy = 0
 		return nil
 	}
+	if s.Owner != "" {
+		return fmt.Errorf("write share %s: %s owns it: %w", s.Name, s.Owner, call.NotOwner)
+	}
 	if s.Waiting || t.c.installing[s.Group] {
 		return errWaiting
 	}
@@ -149,6 +152,9 @@ func (t *tx) start(s *Share) error {
 	if t.e.full.Load() {
 		return fmt.Errorf("write share %s: %w", s.Name, call.DiskFull)
 	}
+	if s.Lease != nil && !s.Lease() {
+		return errNoLease
+	}
 	t.own.Dot = origin.Dot{Stream: s.Stream, Seq: t.e.j.Tail(s.Stream).Seq + 1}
 	t.own.Policy = s.Policy
 	return nil
@@ -156,6 +162,9 @@ func (t *tx) start(s *Share) error {
 
 // errWaiting says that a share's state is still to come.
 var errWaiting = fmt.Errorf("write: the share's state has not come here yet: %w", call.CallerMustWait)
+
+// errNoLease says that the owner may not write at this moment.
+var errNoLease = fmt.Errorf("write: the lease has run out, and the control group does not renew it: %w", call.NotOwner)
 
 // current finds the newest snapshot of a file that a caller holds.
 func (t *tx) current(f *file) (*file, error) {

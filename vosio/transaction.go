@@ -66,6 +66,7 @@ func (p *Process) startTransaction(context.Context, *call.Request, *call.Reply) 
 		t.saved[x] = savedPosition{x.opens, x.cur, x.positioned, x.next, x.order}
 	}
 	p.txn = t
+	p.e.open.Add(1)
 	return nil
 }
 
@@ -431,4 +432,5 @@ func (p *Process) endTransaction() {
 	p.e.locks.releaseAll(p.txn.owner)
 	p.txn.overlay.Close()
 	p.txn = nil
+	p.e.open.Add(-1)
 }

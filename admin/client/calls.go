@@ -153,6 +153,32 @@ func (c *Client) Account(ctx context.Context, r admin.AccountRequest) (*admin.Ac
 	return ask[*admin.Account](ctx, c, "/v1/account", q)
 }
 
+// Groups lists the groups and their owners.
+func (c *Client) Groups(ctx context.Context) ([]admin.Group, error) {
+	return ask[[]admin.Group](ctx, c, "/v1/groups", nil)
+}
+
+// SwitchCheck says what a change of owner needs, and changes nothing.
+func (c *Client) SwitchCheck(ctx context.Context, group, to string) (*admin.SwitchCheck, error) {
+	return ask[*admin.SwitchCheck](ctx, c, "/v1/switchover/check", url.Values{"group": {group}, "to": {to}})
+}
+
+// SwitchStart gives a group to another module.
+func (c *Client) SwitchStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
+	var out admin.SwitchReceipt
+	return &out, c.do(ctx, http.MethodPost, "/v1/switchover", nil, r, &out)
+}
+
+// SwitchHistory lists the receipts of a group; of all, if it is empty.
+func (c *Client) SwitchHistory(ctx context.Context, group string) ([]admin.SwitchReceipt, error) {
+	return ask[[]admin.SwitchReceipt](ctx, c, "/v1/switchover", url.Values{"group": {group}})
+}
+
+// SwitchAbort rolls a change of owner back that is under way.
+func (c *Client) SwitchAbort(ctx context.Context, group string) error {
+	return c.do(ctx, http.MethodDelete, "/v1/switchover/"+url.PathEscape(group), nil, nil, nil)
+}
+
 // Bench has the node write by itself.
 func (c *Client) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchResult, error) {
 	return tell[*admin.BenchResult](ctx, c, "/v1/bench", r)

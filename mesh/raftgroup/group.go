@@ -291,6 +291,10 @@ func (g *Group) Leader() (origin.Module, bool) {
 // IsLeader reports whether we lead, or did until a moment ago; see Verify.
 func (g *Group) IsLeader() bool { return g.raft.State() == raft.Leader }
 
+// Term counts elections: a leader that lost its place and has it again is in
+// another term.
+func (g *Group) Term() uint64 { return g.raft.CurrentTerm() }
+
 // Applied is the index of the last command applied here.
 func (g *Group) Applied() uint64 { return g.fsm.applied() }
 

@@ -1,0 +1,253 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"drmesh/admin"
+	"drmesh/mesh/control"
+	"drmesh/vosio/call"
+)
+
+const ownedTables = `/=record_type    include
+ =share_name     main
+ =process_name   *
+ =source_path    %east#d01>data>*
+ =group          ledger
+
+/=record_type    include
+ =share_name     notes
+ =process_name   *
+ =source_path    %east#d01>notes>*
+
+/=record_type    group
+ =group          ledger
+ =mode           owned
+ =owner          %east#m1
+`
+
+// ownedMesh is a mesh with a share that %east#m1 owns, main, and one that all
+// write, notes.
+func ownedMesh(t testing.TB, more string, names ...string) []*Node {
+	t.Helper()
+	nodes := bareMesh(t, names...)
+	applyTables(t, nodes[0], ownedTables+more)
+	writable(t, nodes...)
+	allVote(t, nodes)
+	eventually(t, "the owner has its lease", func() bool { return leased(nodes[0]) })
+	return nodes
+}
+
+func applyTables(t testing.TB, n *Node, text string) {
+	t.Helper()
+	plan, err := engine{n}.ControlApply(context.Background(), admin.ControlChange{Timeout: 20 * time.Second, Text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Lacking) > 0 {
+		t.Fatalf("without the epoch: %v", plan.Lacking)
+	}
+}
+
+func leased(n *Node) bool {
+	st := n.ctl.state()
+	g, _ := st.Group("ledger")
+	tm, ok := st.Term(g.Number)
+	return ok && tm.Owner == n.dir.Number && n.leases.holds(g.Number, tm.Epoch)
+}
+
+// tryPut appends one record to a file that is there.
+func tryPut(n *Node, path, record string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	p := n.eng.NewProcess("test")
+	defer p.Close()
+	c := call.Client{Caller: p}
+	port, err := c.OpenPath(ctx, path, call.OpenOptions{Org: call.OrgSequential, IO: call.Append, Lock: call.ImplicitLocking, Access: call.Sequential})
+	if err != nil {
+		return err
+	}
+	return c.SeqWrite(ctx, port, []byte(record))
+}
+
+// TestOneModuleWritesAnOwnedGroup: the others read it, and write what is not
+// owned.
+func TestOneModuleWritesAnOwnedGroup(t *testing.T) {
+	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
+	put(t, nodes[0], "main:a", "one")
+	converged(t, nodes, "main:a")
+	for _, n := range nodes[1:] {
+		if err := tryPut(n, "main:a", "two"); call.CodeOf(err) != call.NotOwner {
+			t.Errorf("a write at %s: %v", n.dir.Module, err)
+		}
+		if got, err := content(n, "main:a"); err != nil || got != "one" {
+			t.Errorf("a read at %s: %q, %v", n.dir.Module, got, err)
+		}
+		put(t, n, "notes:of_"+n.dir.Module[1:5], "mine")
+	}
+	if err := (engine{nodes[0]}).Leave(context.Background(), true); class(err) != admin.Precondition {
+		t.Errorf("the owner leaves: %v", err)
+	}
+}
+
+// TestSwitchover gives a group to another module and back while programs write
+// as fast as they can: each acknowledged record is there once, in one line of
+// numbers.
+func TestSwitchover(t *testing.T) {
+	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
+	ctx := context.Background()
+	put(t, nodes[0], "main:a")
+	converged(t, nodes, "main:a")
+	var acked, stop atomic.Int64
+	var writers sync.WaitGroup
+	for i, n := range nodes[:2] {
+		for j := range 4 {
+			writers.Go(func() {
+				for k := 0; stop.Load() == 0; k++ {
+					switch err := tryPut(n, "main:a", fmt.Sprintf("%d.%d.%d", i, j, k)); call.CodeOf(err) {
+					case 0:
+						acked.Add(1)
+					case call.NotOwner:
+						time.Sleep(5 * time.Millisecond)
+					default:
+						t.Errorf("write at %s: %v", n.dir.Module, err)
+						return
+					}
+				}
+			})
+		}
+	}
+	to := []int{1, 0, 1}
+	for i, at := range to {
+		before := acked.Load()
+		eventually(t, "writes go on", func() bool { return acked.Load() > before+50 })
+		r, err := engine{nodes[2]}.SwitchStart(ctx, admin.SwitchRequest{Group: "ledger", To: nodes[at].dir.Module, By: "kim"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Epoch != uint64(i+2) || r.To != nodes[at].dir.Module || r.Failed != "" {
+			t.Errorf("receipt: %+v", r)
+		}
+		t.Logf("switchover to %s after %d: writes stood still for %.0f ms", r.To, r.Number, r.Still)
+	}
+	before := acked.Load()
+	eventually(t, "writes go on", func() bool { return acked.Load() > before+50 })
+	stop.Store(1)
+	writers.Wait()
+	converged(t, nodes, "main:a")
+	d, err := engine{nodes[2]}.Digest(ctx, "main:a")
+	if err != nil || d.Records != acked.Load() {
+		t.Errorf("%d records were acknowledged, the file has %d; %v", acked.Load(), d.Records, err)
+	}
+	for _, n := range nodes {
+		groups, err := engine{n}.Groups(ctx)
+		if err != nil || len(groups) != 2 || groups[0].Owner != "%west#m1" || groups[0].Epoch != 4 {
+			t.Fatalf("groups at %s: %+v, %v", n.dir.Module, groups, err)
+		}
+		// Besides the records: the file's claim.
+		if want := uint64(acked.Load()) + 1; groups[0].Number != want {
+			t.Errorf("%s counts %d txns of the group, %d expected", n.dir.Module, groups[0].Number, want)
+		}
+	}
+	if c := sameConflicts(t, nodes); len(c) > 0 {
+		t.Errorf("conflicts: %+v", c)
+	}
+}
+
+// TestSwitchoverIsRolledBack: the new owner is cut off from what it lacks; the
+// old one goes on.
+func TestSwitchoverIsRolledBack(t *testing.T) {
+	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
+	ctx := context.Background()
+	put(t, nodes[0], "main:a", "one")
+	converged(t, nodes, "main:a")
+	for _, n := range []*Node{nodes[0], nodes[2]} {
+		if err := (engine{n}).SetLink(ctx, admin.LinkChange{A: n.dir.Module, B: "%west#m1", Paused: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, nodes[0], "main:a", "two")
+	_, err := engine{nodes[0]}.SwitchStart(ctx, admin.SwitchRequest{Group: "ledger", To: "%west#m1", By: "kim", Timeout: time.Second})
+	if err == nil || class(err) != admin.Failed {
+		t.Fatalf("a switch to a module that is cut off: %v", err)
+	}
+	t.Log(err)
+	put(t, nodes[0], "main:a", "three")
+	for _, x := range []struct {
+		r    admin.SwitchRequest
+		want admin.Class
+	}{
+		{admin.SwitchRequest{Group: "notes", To: "%west#m1"}, admin.Precondition},
+		{admin.SwitchRequest{Group: "nosuch", To: "%west#m1"}, admin.NotFound},
+		{admin.SwitchRequest{Group: "ledger", To: "%south#m1"}, admin.NotFound},
+		{admin.SwitchRequest{Group: "ledger", To: "%east#m1"}, admin.Precondition},
+	} {
+		if _, err := (engine{nodes[1]}).SwitchStart(ctx, x.r); class(err) != x.want {
+			t.Errorf("switch %s to %s: %v", x.r.Group, x.r.To, err)
+		}
+	}
+}
+
+// TestNoLeaseNoWrites takes the control group away: the owner stops within the
+// time of its lease, and goes on when control is back. Groups that all write
+// notice nothing.
+func TestNoLeaseNoWrites(t *testing.T) {
+	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
+	put(t, nodes[0], "main:a", "one")
+	for _, n := range nodes[1:] {
+		if err := n.raft.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the lease ends", func() bool { return !leased(nodes[0]) })
+	if err := tryPut(nodes[0], "main:a", "two"); call.CodeOf(err) != call.NotOwner && err != context.DeadlineExceeded {
+		t.Errorf("a write without lease: %v", err)
+	}
+	put(t, nodes[0], "notes:a", "goes on")
+	if got, err := content(nodes[0], "main:a"); err != nil || got != "one" {
+		t.Errorf("a read without lease: %q, %v", got, err)
+	}
+}
+
+// TestCommitScope: a change is acknowledged when as many hold it as the group
+// says, or told to be durable here alone.
+func TestCommitScope(t *testing.T) {
+	for _, scope := range []string{control.ScopeOne, control.ScopeSystem, control.ScopeAll} {
+		t.Run(scope, func(t *testing.T) {
+			nodes := ownedMesh(t, " =commit_scope "+scope+"\n", "%east#m1", "%west#m1", "%east#m2")
+			ctx := context.Background()
+			nodes[0].scopes.timeout = 300 * time.Millisecond
+			put(t, nodes[0], "main:a", "one", "two")
+			held := 0
+			for _, n := range nodes[1:] {
+				if got, err := content(n, "main:a"); err == nil && got == "one two" {
+					held++
+				}
+			}
+			if held == 0 || scope == control.ScopeAll && held < 2 {
+				t.Errorf("acknowledged while %d others had it", held)
+			}
+			// %west#m1 is away: the others are of the owner's own system.
+			for _, n := range []*Node{nodes[0], nodes[2]} {
+				if err := (engine{n}).SetLink(ctx, admin.LinkChange{A: n.dir.Module, B: "%west#m1", Paused: true}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := map[string]call.Code{control.ScopeOne: 0, control.ScopeSystem: call.DurableHere, control.ScopeAll: call.DurableHere}[scope]
+			if err := tryPut(nodes[0], "main:a", "three"); call.CodeOf(err) != want {
+				t.Errorf("without west: %v", err)
+			}
+			if got, err := content(nodes[0], "main:a"); err != nil || got != "one two three" {
+				t.Errorf("the owner has %q, %v", got, err)
+			}
+			applyTables(t, nodes[0], ownedTables+" =commit_scope "+scope+"\n =on_timeout go_on\n")
+			if err := tryPut(nodes[0], "main:a", "four"); err != nil {
+				t.Errorf("with on_timeout go_on: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,341 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"drmesh/admin"
+	"drmesh/mesh/control"
+	"drmesh/origin"
+	"drmesh/origin/clock"
+)
+
+// switchTimeout is how long a change of owner may take, if nobody says.
+const switchTimeout = 30 * time.Second
+
+// Groups implements admin.Engine.
+func (e engine) Groups(context.Context) ([]admin.Group, error) {
+	st := e.n.ctl.state()
+	out := []admin.Group{}
+	for _, g := range st.Groups {
+		if st.Tables().GroupRule(g.Number) != nil {
+			out = append(out, e.n.group(st, g))
+		}
+	}
+	return out, nil
+}
+
+// group is a group as it stands here.
+func (n *Node) group(st *control.State, g control.Group) admin.Group {
+	rule := st.Tables().GroupRule(g.Number)
+	out := admin.Group{Group: g.Name, Mode: g.Mode, Shares: []string{}, CommitScope: control.ScopeLocal, OnTimeout: "fail"}
+	if rule.Scope != "" {
+		out.CommitScope = rule.Scope
+	}
+	if rule.GoOn {
+		out.OnTimeout = "go_on"
+	}
+	for _, s := range st.Tables().Shares {
+		if s.GroupNumber == g.Number {
+			out.Shares = append(out.Shares, s.Name)
+		}
+	}
+	t, ok := st.Term(g.Number)
+	if !ok {
+		return out
+	}
+	since := time.UnixMilli(t.Since)
+	out.Owner, out.Epoch, out.Since = n.moduleName(t.Owner), t.Epoch, &since
+	out.Number = t.Base + uint64(n.j.Durable()[t.Stream()].Seq)
+	if w, ok := st.Switching(g.Number); ok {
+		x := n.switchView(st, w)
+		out.Switching = &x
+	}
+	return out
+}
+
+func (n *Node) switchView(st *control.State, w control.Switch) admin.Switch {
+	x := admin.Switch{ID: w.ID, Group: st.GroupName(w.Group), From: n.moduleName(w.From), To: n.moduleName(w.To), By: w.By,
+		Begun: time.UnixMilli(w.Begun), Until: time.UnixMilli(w.Until), State: "stopping"}
+	if w.End != nil {
+		x.State = "draining"
+	}
+	return x
+}
+
+// standing is what a module tells of itself before it becomes the owner of a
+// group, or gives it away.
+type standing struct {
+	Version string     `msgpack:"v"`
+	Epoch   uint64     `msgpack:"e"` // policy epoch in force
+	Control uint64     `msgpack:"c"`
+	Seq     origin.Seq `msgpack:"s"` // durable of the group's present stream
+	Parked  int        `msgpack:"p"` // in the group
+	Open    int64      `msgpack:"o"` // transactions
+	Ready   bool       `msgpack:"r"` // it holds the group whole, and may write it
+	Full    bool       `msgpack:"f"`
+	Clock   int64      `msgpack:"t"` // unix ms
+}
+
+func (n *Node) serveStanding(_ context.Context, _ origin.Module, b []byte) ([]byte, error) {
+	var g origin.Group
+	if len(b) > 16 {
+		return nil, fmt.Errorf("standing: a question of %d bytes", len(b))
+	}
+	if err := msgpack.Unmarshal(b, &g); err != nil {
+		return nil, fmt.Errorf("standing: %w", err)
+	}
+	s, err := n.standing(g)
+	if err != nil {
+		return nil, err
+	}
+	return msgpack.Marshal(s)
+}
+
+func (n *Node) standing(g origin.Group) (*standing, error) {
+	st := n.ctl.state()
+	s := &standing{Version: Version, Epoch: n.appliedEpoch(), Control: st.Index, Clock: time.Now().UnixMilli(),
+		Seq: n.j.Durable()[termStream(st, g)].Seq, Open: n.eng.OpenTransactions()}
+	parked, err := n.eng.ParkedList()
+	if err != nil {
+		return nil, err
+	}
+	t := st.Tables()
+	for _, p := range parked {
+		if sh, ok := t.Share(p.Share); ok && sh.GroupNumber == g {
+			s.Parked++
+		}
+	}
+	own := ownStream(st, g, n.dir.Number)
+	n.mu.Lock()
+	_, bad := n.notCurrent[own]
+	_, s.Full = n.alarms[diskFull]
+	n.mu.Unlock()
+	s.Ready = n.isReady(g) && own.Incarnation != 0 && !bad && !n.unproven.Load()
+	return s, nil
+}
+
+// askStanding asks a member; this module itself too.
+func (n *Node) askStanding(ctx context.Context, m origin.Module, g origin.Group) (*standing, error) {
+	if m == n.dir.Number {
+		return n.standing(g)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	q, err := msgpack.Marshal(g)
+	if err != nil {
+		return nil, err
+	}
+	b, err := n.mesh.Call(ctx, m, "standing", q)
+	if err != nil {
+		return nil, err
+	}
+	s := new(standing)
+	return s, msgpack.Unmarshal(b, s)
+}
+
+// ownedGroup finds a group that has an owner, and the module that is to be it.
+func (n *Node) ownedGroup(group, to string) (g control.Group, t control.Term, target control.Member, err error) {
+	st := n.ctl.state()
+	g, ok := st.Group(group)
+	if !ok || st.Tables().GroupRule(g.Number) == nil {
+		return g, t, target, failure(admin.NotFound, "no_group", "\"drmesh group ls\" lists them", "there is no group %s", group)
+	}
+	if t, ok = st.Term(g.Number); !ok || g.Mode != control.ModeOwned {
+		return g, t, target, failure(admin.Precondition, "not_owned", "a group with mode owned in the control tables has an owner", "the group %s has no owner: all its modules write it", group)
+	}
+	target, ok = st.Named(to)
+	if !ok {
+		return g, t, target, failure(admin.NotFound, "no_module", "\"drmesh module ls\" lists them", "no member is called %s", to)
+	}
+	return g, t, target, nil
+}
+
+// SwitchCheck implements admin.Engine.
+func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchCheck, error) {
+	n := e.n
+	g, t, to, err := n.ownedGroup(r.Group, r.To)
+	if err != nil {
+		return nil, err
+	}
+	out := &admin.SwitchCheck{Group: g.Name, From: n.moduleName(t.Owner), To: to.Name, Epoch: t.Epoch, Level: admin.Pass}
+	add := func(level, check, remedy, format string, args ...any) {
+		out.Checks = append(out.Checks, admin.CheckLine{Level: level, Check: check, Text: fmt.Sprintf(format, args...), Remedy: remedy})
+		if level == admin.Fail || level == admin.Warn && out.Level == admin.Pass {
+			out.Level = level
+		}
+	}
+	st := n.ctl.state()
+	switch {
+	case to.Number == t.Owner:
+		add(admin.Fail, "target", "name another module", "%s owns the group already", to.Name)
+		return out, nil
+	case to.Status != control.Active || !st.Tables().MayOriginate(g.Number, to.Number):
+		add(admin.Fail, "target", "name an active member at which a route of the group starts", "%s cannot write the group (it is %s, %s)", to.Name, to.Role, to.Status)
+		return out, nil
+	}
+	add(admin.Pass, "target", "", "%s is an active member, and a route of the group starts there", to.Name)
+	if w, ok := st.Switching(g.Number); ok {
+		add(admin.Fail, "switch", "wait for it, or \"drmesh switchover abort "+g.Name+"\"", "%s began a change of owner to %s", w.By, n.moduleName(w.To))
+	}
+	if _, ok := n.raft.Leader(); ok {
+		add(admin.Pass, "quorum", "", "the control group has a leader")
+	} else {
+		add(admin.Fail, "quorum", "bring more voters into reach", "the control group has no leader, as seen from %s", n.dir.Module)
+	}
+	from, ferr := n.askStanding(ctx, t.Owner, g.Number)
+	asked := time.Now()
+	target, terr := n.askStanding(ctx, to.Number, g.Number)
+	if ferr != nil {
+		add(admin.Fail, "owner", "start it, or see \"drmesh failover check\"", "%s cannot be asked: %v", out.From, ferr)
+	} else {
+		add(admin.Pass, "owner", "", "%s answers", out.From)
+	}
+	if terr != nil {
+		add(admin.Fail, "target", "start it", "%s cannot be asked: %v", to.Name, terr)
+	}
+	if ferr != nil || terr != nil {
+		return out, nil
+	}
+	if !target.Ready {
+		add(admin.Fail, "target", "\"drmesh status --dir D\" at "+to.Name+" says why", "%s does not hold the group whole, or may not write", to.Name)
+	}
+	if target.Full {
+		add(admin.Fail, "disk", "make room there", "the disk of %s is full", to.Name)
+	}
+	switch behind := int64(from.Seq) - int64(target.Seq); {
+	case behind <= 0:
+		add(admin.Pass, "lag", "", "%s has all %d txns of the group", to.Name, t.Base+uint64(from.Seq))
+	case behind < 10000:
+		add(admin.Pass, "lag", "", "%s lacks %d txns: writes stand still until it has them", to.Name, behind)
+	default:
+		add(admin.Warn, "lag", "wait with \"drmesh status --wait-for caught-up\" at "+to.Name, "%s lacks %d txns: writes stand still until it has them", to.Name, behind)
+	}
+	if target.Parked > 0 {
+		add(admin.Warn, "parked", "\"drmesh parked ls\" at "+to.Name, "%d records cannot be shown at %s", target.Parked, to.Name)
+	} else {
+		add(admin.Pass, "parked", "", "nothing of the group is parked at %s", to.Name)
+	}
+	switch off := time.Duration(target.Clock-asked.UnixMilli()) * time.Millisecond; {
+	case off.Abs() > clock.MaxAhead:
+		add(admin.Fail, "clock", "set the clocks", "the clock of %s is %v off that of %s", to.Name, off.Round(time.Millisecond), n.dir.Module)
+	case off.Abs() > 500*time.Millisecond:
+		add(admin.Warn, "clock", "set the clocks", "the clock of %s is %v off that of %s", to.Name, off.Round(time.Millisecond), n.dir.Module)
+	default:
+		add(admin.Pass, "clock", "", "the clocks agree")
+	}
+	if from.Epoch != st.Epoch || target.Epoch != st.Epoch {
+		add(admin.Fail, "tables", "wait a moment; \"drmesh status\" shows the epoch of each", "policy epoch %d is in force at %s, %d at %s, %d at %s", st.Epoch, n.dir.Module, from.Epoch, out.From, target.Epoch, to.Name)
+	} else {
+		add(admin.Pass, "tables", "", "policy epoch %d is in force at both", st.Epoch)
+	}
+	if from.Version != target.Version {
+		add(admin.Warn, "version", "update the older one", "%s is %s, %s is %s", out.From, from.Version, to.Name, target.Version)
+	} else {
+		add(admin.Pass, "version", "", "both are %s", target.Version)
+	}
+	if from.Open > 0 {
+		add(admin.Warn, "transactions", "let them end first", "%d transactions are open at %s: those that have not committed when it stops get e$tp_aborted or e$not_owner", from.Open, out.From)
+	} else {
+		add(admin.Pass, "transactions", "", "no transaction is open at %s", out.From)
+	}
+	return out, nil
+}
+
+// SwitchStart implements admin.Engine: it checks, stops the owner, waits until
+// the new one has all, and gives the receipt. What does not come to its end in
+// time is rolled back by the leader of the control group.
+func (e engine) SwitchStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
+	n := e.n
+	check, err := e.SwitchCheck(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if check.Level == admin.Fail {
+		for _, c := range check.Checks {
+			if c.Level == admin.Fail {
+				return nil, failure(admin.Precondition, "switchover_unsafe", c.Remedy, "%s: %s", c.Check, c.Text)
+			}
+		}
+	}
+	if r.Timeout <= 0 {
+		r.Timeout = switchTimeout
+	}
+	to, _ := n.ctl.state().Named(r.To)
+	id := make([]byte, 8)
+	rand.Read(id)
+	begin := &control.BeginSwitch{ID: hex.EncodeToString(id), Group: check.Group, Epoch: check.Epoch, To: to.Number, By: r.By, Until: time.Now().Add(r.Timeout).UnixMilli()}
+	if _, err := n.propose(ctx, &control.Command{Kind: control.KindBeginSwitch, BeginSwitch: begin}); err != nil {
+		return nil, precondition(err)
+	}
+	// The leader rolls it back a moment after its time; who is cut off from the
+	// control group does not learn of it.
+	wait, cancel := context.WithTimeout(ctx, r.Timeout+10*time.Second)
+	defer cancel()
+	for {
+		changed := n.ctl.changed()
+		if rc, ok := n.receipt(begin.ID); ok {
+			if rc.Failed != "" {
+				return nil, failure(admin.Failed, "switchover_rolled_back", "the owner is who it was; see \"drmesh switchover check\"", "the change of owner was rolled back: %s", rc.Failed)
+			}
+			return &rc, nil
+		}
+		select {
+		case <-changed:
+		case <-wait.Done():
+			return nil, failure(admin.TimedOut, "switchover_unknown", "\"drmesh switchover status "+check.Group+"\" says how it stands", "the outcome did not come here")
+		}
+	}
+}
+
+func (n *Node) receipt(id string) (admin.SwitchReceipt, bool) {
+	st := n.ctl.state()
+	for _, r := range st.Receipts {
+		if r.ID == id {
+			return n.receiptView(st, r), true
+		}
+	}
+	return admin.SwitchReceipt{}, false
+}
+
+func (n *Node) receiptView(st *control.State, r control.Receipt) admin.SwitchReceipt {
+	x := admin.SwitchReceipt{ID: r.ID, Group: st.GroupName(r.Group), From: n.moduleName(r.From), To: n.moduleName(r.To), By: r.By,
+		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(r.Ended - r.Begun), Failed: r.Failed}
+	if r.Failed != "" {
+		x.Epoch = r.Epoch
+	}
+	return x
+}
+
+// SwitchHistory implements admin.Engine: the receipts of a group, of all groups
+// if it is empty, oldest first.
+func (e engine) SwitchHistory(_ context.Context, group string) ([]admin.SwitchReceipt, error) {
+	st := e.n.ctl.state()
+	out := []admin.SwitchReceipt{}
+	for _, r := range st.Receipts {
+		if x := e.n.receiptView(st, r); group == "" || x.Group == group {
+			out = append(out, x)
+		}
+	}
+	return out, nil
+}
+
+// SwitchAbort implements admin.Engine: the owner goes on.
+func (e engine) SwitchAbort(ctx context.Context, group, by string) error {
+	st := e.n.ctl.state()
+	g, ok := st.Group(group)
+	if !ok {
+		return failure(admin.NotFound, "no_group", "\"drmesh group ls\" lists them", "there is no group %s", group)
+	}
+	w, ok := st.Switching(g.Number)
+	if !ok {
+		return failure(admin.Precondition, "no_switch", "\"drmesh switchover status\" lists those that ended", "no change of owner of the group %s is under way", group)
+	}
+	_, err := e.n.propose(ctx, &control.Command{Kind: control.KindDropSwitch, DropSwitch: &control.DropSwitch{ID: w.ID, Why: "ended by " + by}})
+	return precondition(err)
+}
