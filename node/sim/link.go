@@ -66,6 +66,11 @@ func (l *links) connect(peer int) error {
 		l.sessions[peer].announced[s] = p.Seq
 	}
 	l.m.send(peer, controlLane, wire.AppendHello(nil, &wire.Hello{Version: wire.Protocol, Mesh: "sim", Module: l.m.number(), Vector: v.Sorted()}))
+	// Heads come before anything that is asked for.
+	if err := l.sign(); err != nil {
+		return err
+	}
+	l.tell(peer)
 	return nil
 }
 
@@ -380,22 +385,33 @@ func (l *links) tick(heads bool) error {
 	if err := l.step(link.Tick{}); err != nil || !heads {
 		return err
 	}
-	h, ok, err := l.m.head()
-	if err != nil {
+	if err := l.sign(); err != nil {
 		return err
 	}
-	if ok {
-		l.learn(h, entry.AppendHead(nil, &h))
-	}
 	for _, peer := range slices.Sorted(maps.Keys(l.sessions)) {
-		for _, s := range slices.SortedFunc(maps.Keys(l.bytes), origin.Stream.Compare) {
-			if told := l.sessions[peer].heads; !bytes.Equal(told[s], l.bytes[s]) {
-				told[s] = l.bytes[s]
-				l.m.send(peer, controlLane, wire.AppendHead(nil, l.bytes[s]))
-			}
-		}
+		l.tell(peer)
 	}
 	return nil
+}
+
+// sign makes a new head of the own stream, if there can be one now.
+func (l *links) sign() error {
+	h, ok, err := l.m.head()
+	if err == nil && ok {
+		l.learn(h, entry.AppendHead(nil, &h))
+	}
+	return err
+}
+
+// tell gives a neighbour the heads that it was not told.
+func (l *links) tell(peer int) {
+	told := l.sessions[peer].heads
+	for _, s := range slices.SortedFunc(maps.Keys(l.bytes), origin.Stream.Compare) {
+		if !bytes.Equal(told[s], l.bytes[s]) {
+			told[s] = l.bytes[s]
+			l.m.send(peer, controlLane, wire.AppendHead(nil, l.bytes[s]))
+		}
+	}
 }
 
 // settled tells which tombstones may go: by the newest heads of which all
