@@ -13,6 +13,7 @@ import (
 	"drmesh/origin/clock"
 	"drmesh/origin/entry"
 	"drmesh/origin/journal"
+	"drmesh/vosio"
 )
 
 // heads signs our own streams' heads and remembers those of others.
@@ -149,6 +150,37 @@ func (h *heads) note(head origin.Head) {
 	head.Floor = max(head.Floor, old.Floor)
 	head.Control = max(head.Control, old.Control)
 	h.known[head.Stream] = head
+}
+
+// floors implements vosio.Config.Floors, from what heads promise. A head that
+// was signed by who knew more of control than this module may be of a group
+// with writers that are not known here yet: then nothing can be said.
+func (n *Node) floors(g origin.Group) ([]vosio.Floor, bool) {
+	st, heads := n.ctl.state(), n.heads.all()
+	t := st.Tables()
+	var l []vosio.Floor
+	add := func(s origin.Stream) {
+		h := heads[s]
+		l = append(l, vosio.Floor{Stream: s, Seq: h.Position.Seq, Stamp: h.Floor})
+	}
+	for s, h := range heads {
+		if s.Group == g && h.Control > st.Index {
+			return nil, false
+		}
+	}
+	for _, m := range t.Holders(g) {
+		if s := ownStream(st, g, m); s.Incarnation != 0 && (m == n.dir.Number || t.MayOriginate(g, m) && t.AppliesHere(s, n.dir.Number)) {
+			add(s)
+		}
+	}
+	// Of streams that are not written any more all must have come.
+	tails := n.j.Tails()
+	for _, p := range st.Ends {
+		if s := p.Stream(); s.Group == g && tails[s].Seq < p.Position().Seq && t.AppliesHere(s, n.dir.Number) {
+			add(s)
+		}
+	}
+	return l, true
 }
 
 // all copies the greatest heads known.

@@ -54,7 +54,13 @@ func (s source) Read(st origin.Stream, after origin.Seq, max int) (mesh.Run, err
 			run.Entries = append(run.Entries, e.Bytes)
 		}
 		if last.Seq == s.n.j.Durable()[st].Seq {
-			b, seq, err := s.n.heads.current(st, s.n.j.Stamp(st), 0)
+			// The stamp of the last entry is a floor, unless more is sequenced
+			// already: that is stamped above it, and not above its own.
+			floor := s.n.j.Stamp(st)
+			if s.n.j.Tail(st).Seq != last.Seq {
+				floor = 0
+			}
+			b, seq, err := s.n.heads.current(st, floor, 0)
 			if err != nil {
 				return run, err
 			}

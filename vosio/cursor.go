@@ -73,6 +73,8 @@ type scanner struct {
 	it     *pebble.Iterator
 	prefix []byte
 	direct bool // the order's keys are the registers
+	stable bool // records that were born above below are passed over
+	below  origin.Stamp
 	cur    rec
 	err    error
 	buf    []byte
@@ -216,7 +218,7 @@ func (s *scanner) take() bool {
 		r, ok, err := s.e.decodeRecord(s.r, s.f, k[len(s.prefix):], slices.Clone(v))
 		s.fail(err)
 		s.cur = r
-		return ok && err == nil
+		return ok && err == nil && !(s.stable && r.birth.Stamp > s.below)
 	}
 	rest := k[len(s.prefix):]
 	n := record.BirthSize
@@ -241,7 +243,7 @@ func (s *scanner) take() bool {
 	r, ok, err := s.e.record(s.r, s.f, rest[n:])
 	s.fail(err)
 	s.cur = r
-	return ok && err == nil
+	return ok && err == nil && !(s.stable && r.birth.Stamp > s.below)
 }
 
 // recordCount is how many records a reader can find.

@@ -61,6 +61,10 @@ type Config struct {
 	// Inline runs every commit in its caller, so that a simulator owns the
 	// order of things.
 	Inline bool
+	// Floors gives a floor of each stream that may still write in a group; ok
+	// is false where this module cannot say which those are. nil: it alone
+	// writes.
+	Floors func(origin.Group) (l []Floor, ok bool)
 }
 
 // Engine is the file system of one module. Close it before its database.
@@ -93,7 +97,8 @@ type Engine struct {
 		list map[*Process]struct{}
 		last uint64 // the number of the youngest
 	}
-	locks lockTable
+	locks  lockTable
+	stable stables
 
 	// Duplicates counts remote txns dropped because they were applied
 	// already: the loops suppressed.

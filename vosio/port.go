@@ -27,6 +27,8 @@ type port struct {
 	index      string // of the open; '' is none
 	order      string // index in force; '' is physical order
 	implicit   bool   // locks records for each call
+	stable     bool   // reads the stable prefix only: what was born at or below
+	below      origin.Stamp
 
 	// Position: section numbers are not needed to read it. cur is the record
 	// last read, written or positioned to; next is what s$seq_read gives.
@@ -166,12 +168,17 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 	switch {
 	case x.isOpen:
 		return fmt.Errorf("open port %d: %w", x.id, call.PortAlreadyOpen)
-	case q.IO < call.Input || q.IO > call.DirtyInput:
+	case (q.IO < call.Input || q.IO > call.DirtyInput) && q.IO != call.StableInput:
 		return fmt.Errorf("open %s: I/O type %d: %w", x.path, q.IO, call.InvalidIOType)
 	case q.Lock < call.SetLockDontWait || q.Lock > call.ImplicitLocking:
 		return fmt.Errorf("open %s: locking mode %d: %w", x.path, q.Lock, call.InvalidLockingMode)
 	case q.Access < call.Sequential || q.Access > call.Indexed:
 		return fmt.Errorf("open %s: access mode %d: %w", x.path, q.Access, call.InvalidAccessMode)
+	}
+	stable := q.IO == call.StableInput
+	if stable {
+		of := *q
+		of.IO, q = call.Input, &of
 	}
 	writes := q.IO == call.Output || q.IO == call.Append || q.IO == call.Update
 	if writes {
@@ -189,6 +196,11 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 			return err
 		}
 		created = true
+	}
+	if stable {
+		if err := openStable(x, f, q); err != nil {
+			return err
+		}
 	}
 	if q.Access == call.Indexed && q.Index != "" && f.index(q.Index) == nil {
 		return fmt.Errorf("open %s: index %s: %w", x.path, q.Index, call.IndexNotFound)
@@ -242,6 +254,7 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 		}
 	}
 	x.isOpen, x.file, x.io, x.access, x.index = true, f.id, q.IO, q.Access, index
+	x.stable, x.below = stable, 0
 	x.opens++
 	x.implicit = mode == call.ImplicitLocking && q.IO != call.DirtyInput
 	x.rewind()

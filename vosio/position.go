@@ -33,12 +33,21 @@ func spotOf(f *file, ix *index, r *rec) spot {
 	return f.physicalSpot(r)
 }
 
+// scan opens a scanner that shows what the port may see.
+func (p *Process) scan(x *port, r pebble.Reader, f *file, ix *index) (*scanner, error) {
+	s, err := p.e.scan(r, f, ix)
+	if err == nil {
+		s.stable, s.below = x.stable, x.below
+	}
+	return s, err
+}
+
 // seek finds the record at a place in an order.
-func (p *Process) seek(r pebble.Reader, f *file, ix *index, n nextPlace) (*rec, spot, error) {
+func (p *Process) seek(x *port, r pebble.Reader, f *file, ix *index, n nextPlace) (*rec, spot, error) {
 	if n.kind == atEnd {
 		return nil, nil, nil
 	}
-	s, err := p.e.scan(r, f, ix)
+	s, err := p.scan(x, r, f, ix)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,12 +101,15 @@ func give(q *call.Request, r *call.Reply, x *rec) error {
 
 // readAt reads the record at a place under its lock, and makes it current.
 func (p *Process) readAt(ctx context.Context, x *port, f *file, n nextPlace, end call.Code) (*rec, error) {
+	if err := p.refresh(ctx, x, f); err != nil {
+		return nil, err
+	}
 	ix, err := x.orderOf(f)
 	if err != nil {
 		return nil, err
 	}
 	return p.readFound(ctx, x, f, ix, func() (*rec, spot, error) {
-		r, at, err := p.seek(p.view(f), f, ix, n)
+		r, at, err := p.seek(x, p.view(f), f, ix, n)
 		if err == nil && r == nil {
 			err = fmt.Errorf("read %s: %w", x.path, end)
 		}
@@ -149,7 +161,7 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 		if err != nil {
 			return err
 		}
-		s, err := p.e.scan(p.view(f), f, ix)
+		s, err := p.scan(x, p.view(f), f, ix)
 		if err != nil {
 			return err
 		}
@@ -174,7 +186,7 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 	if err != nil {
 		return err
 	}
-	s, err := p.e.scan(p.view(f), f, ix)
+	s, err := p.scan(x, p.view(f), f, ix)
 	if err != nil {
 		return err
 	}

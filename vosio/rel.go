@@ -100,7 +100,7 @@ func (p *Process) relPointFrom(q *call.Request) error {
 	if err != nil {
 		return err
 	}
-	r, at, err := p.seek(p.view(f), f, nil, nextPlace{atSpot, numberAt(q.Number)})
+	r, at, err := p.seek(x, p.view(f), f, nil, nextPlace{atSpot, numberAt(q.Number)})
 	if err != nil {
 		return err
 	}

@@ -30,12 +30,15 @@ func (p *Process) seqRead(ctx context.Context, q *call.Request, r *call.Reply) e
 	return give(q, r, got)
 }
 
-func (p *Process) seqPosition(_ context.Context, q *call.Request, _ *call.Reply) error {
+func (p *Process) seqPosition(ctx context.Context, q *call.Request, _ *call.Reply) error {
 	x, f, err := p.opened(q.Port)
 	if err != nil {
 		return err
 	}
 	if err := x.mayRead(); err != nil {
+		return err
+	}
+	if err := p.refresh(ctx, x, f); err != nil {
 		return err
 	}
 	return p.move(x, f, q.Position, q.Count)
@@ -220,7 +223,7 @@ func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call
 	n := x.next
 	whole := n.kind == atFirst
 	if n.kind == atSpot {
-		r, at, err := p.seek(p.e.db, f, ix, nextPlace{kind: atFirst})
+		r, at, err := p.seek(x, p.e.db, f, ix, nextPlace{kind: atFirst})
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,9 @@ const (
 	Append     = 3
 	Update     = 4
 	DirtyInput = 5
+	// StableInput is ours: Input of a sequential file, in physical order, that
+	// shows only what stands at the same places at all modules already.
+	StableInput = 101
 )
 
 // Locking modes of s$open.

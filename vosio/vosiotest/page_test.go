@@ -60,6 +60,17 @@ Classes: M changes data, P reads or positions, L locks, C is about ports, T is a
 	rows(&b, call.Table, worked)
 	b.WriteString("\n## Calls of our own\n\nThey are at the same door, and are not mirrored as calls: what they change is, as everything.\n\n| call | class | works | arguments |\n|---|---|---|---|\n")
 	rows(&b, call.Extensions, worked)
+	b.WriteString(`
+## Stable input
+
+Records that modules append to one sequential file at once stand in the order of their stamps, so what comes from elsewhere may
+still have its place before what a program has read already. A port that is opened with io_type 101, ours, reads like INPUT, but
+only what stands at the same places at all modules already and stays there: nothing can come any more that belongs before its end.
+At the end of that it is told e$end_of_file, and reads on when more has become stable, which takes about a second where nobody
+writes, and as long as a module that may write is not reachable. Records that are deleted leave, and rewritten ones change, when
+that comes. It goes with access mode SEQUENTIAL, on sequential files; of others it is e$invalid_file_type or
+e$invalid_access_mode. In files that are not shared all is stable.
+`)
 	b.WriteString("\n## Status codes\n\n0 is success. Numbers below 31001 are those of VOS; the others are of DRMesh, above all that VOS is known to use.\n\n| code | name | meaning |\n|---|---|---|\n")
 	for _, c := range call.Codes() {
 		fmt.Fprintf(&b, "| %d | %s | %s |\n", int(c), c.Name(), c.Text())
