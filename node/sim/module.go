@@ -127,6 +127,7 @@ func (m *module) start() error {
 	}
 	m.setLazy(m.lazy)
 	m.gate = causal.New(m.j.Tails().Context())
+	m.gate.Subscribe(func(s origin.Stream) bool { return s.Module != m.number() }) // nobody pulls his own
 	m.applied = map[origin.Dot]bool{}
 	for _, p := range m.j.Tails().Sorted() {
 		for q := origin.Seq(1); q <= p.Seq; q++ {
@@ -281,6 +282,9 @@ func (m *module) behind(from origin.Module, a origin.StreamSeq) {
 }
 
 func (m *module) notCurrent(why string) {
+	if m.rules.share.Stream.Incarnation == 0 {
+		return
+	}
 	m.alarm("not current: %s", why)
 	m.rules.stop()
 }
