@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -164,6 +165,9 @@ func (f *feed) take(s origin.Stream, sub *subscription, run link.Chunk) error {
 			f.link.dropped.Add(int64(len(run.Entries)))
 			return nil // of an earlier subscription
 		}
+		if sub.ahead.Bytes == 0 {
+			sub.gap = time.Now()
+		}
 		sub.ahead.Add(run)
 		sub.waiting.Store(sub.ahead.Bytes)
 		f.coming(s)
@@ -179,8 +183,37 @@ func (f *feed) take(s origin.Stream, sub *subscription, run link.Chunk) error {
 		f.link.dropped.Add(sub.ahead.Dropped)
 		sub.ahead.Dropped = 0
 	}
-	sub.waiting.Store(sub.ahead.Bytes)
+	if sub.waiting.Load() > 0 {
+		sub.waiting.Store(sub.ahead.Bytes)
+		sub.gap = time.Now()
+	}
 	return nil
+}
+
+// gapPause is how long a gap may stay open: a source sends again what a link
+// lost well before, when it hears that the link is dead.
+const gapPause = 20 * time.Second
+
+// gaps looks once a second for streams that do not move although more of them
+// came.
+func (f *feed) gaps(now time.Time) {
+	if now.Sub(f.looked) < time.Second {
+		return
+	}
+	f.looked = now
+	var open []origin.Stream
+	f.mu.Lock()
+	for s, sub := range f.subs {
+		if sub.waiting.Load() > 0 && now.Sub(sub.gap) >= gapPause {
+			open = append(open, s)
+		}
+	}
+	f.mu.Unlock()
+	slices.SortFunc(open, origin.Stream.Compare)
+	for _, s := range open {
+		f.m.cfg.Logger.Info("of a stream a neighbour sent what lies ahead, and not what lies before it; it is asked for again", "module", f.peer, "stream", s.String())
+		f.m.step(link.Gap{Peer: f.peer, Stream: s})
+	}
 }
 
 // deliver verifies a run that follows what is here, and hands it on. False:
@@ -250,7 +283,7 @@ func (f *feed) runLink(ctx context.Context, n int, path quicnet.Path, session ui
 	}
 	defer reset(stream)
 	defer context.AfterFunc(ctx, func() { reset(stream) })()
-	conn := &paced{Conn: stream, idle: linkSilence, stuck: linkSilence, heard: f.conn.heard}
+	conn := &paced{Conn: stream, idle: silence, stuck: stuck, heard: f.conn.heard}
 	out := wire.AppendAttach(nil, &wire.Attach{Version: wire.Protocol, Mesh: m.cfg.MeshID, Module: m.cfg.Self, Session: session, Link: uint64(n)})
 	if _, err := conn.Write(out); err != nil {
 		return fmt.Errorf("module %d: %w", f.peer, err)
@@ -263,7 +296,6 @@ func (f *feed) runLink(ctx context.Context, n int, path quicnet.Path, session ui
 	for up := false; ; {
 		t, body, b, err := wire.ReadFrame(r, buf)
 		if err != nil {
-			abandon(stream, err)
 			return heard(f.peer, err)
 		}
 		if buf = b; !up {
@@ -272,7 +304,6 @@ func (f *feed) runLink(ctx context.Context, n int, path quicnet.Path, session ui
 			way.feeds(stream, nil)
 			m.mu.Unlock()
 		}
-		beat := true
 		if t == wire.TypeBatch || t == wire.TypePart {
 			if err := in.frame(t, body); err != nil {
 				if errors.Is(err, wire.ErrFrame) {
@@ -280,13 +311,11 @@ func (f *feed) runLink(ctx context.Context, n int, path quicnet.Path, session ui
 				}
 				return fmt.Errorf("module %d: %w", f.peer, err)
 			}
-			beat = in.runs-told >= ackEvery || in.runs > told && r.Buffered() == 0
 		}
-		if beat {
+		if in.runs-told >= ackEvery || in.runs > told && r.Buffered() == 0 {
 			told = in.runs
 			out = wire.AppendTaken(out[:0], told)
 			if _, err := conn.Write(out); err != nil {
-				abandon(stream, err)
 				return fmt.Errorf("module %d: %w", f.peer, err)
 			}
 		}

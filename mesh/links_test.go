@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,6 +194,51 @@ func TestSlowLinkDoesNotHoldUpTheFastOne(t *testing.T) {
 	})
 }
 
+// Three modules, three lines each way, of which at any time some are cut, or
+// swallow everything, or crawl.
+func TestLinesComeAndGo(t *testing.T) {
+	for seed := range uint64(8) {
+		run(t, func(w *world) {
+			r := rand.New(rand.NewPCG(seed, 11))
+			for _, l := range full(3) {
+				w.net.Lines(origin.Module(l[0]), origin.Module(l[1]), 3)
+			}
+			ms := w.topology(3, full(3)...)
+			n := 0
+			for range 200 {
+				k := r.IntN(40)
+				for _, m := range ms {
+					m.Write(group, noise(byte(r.IntN(256)), k, 1+r.IntN(2000))...)
+				}
+				n += 3 * k
+				l := full(3)[r.IntN(3)]
+				a, b, line := origin.Module(l[0]), origin.Module(l[1]), r.IntN(3)
+				switch r.IntN(6) {
+				case 0:
+					w.net.CutLine(a, b, line)
+				case 1:
+					w.net.BlockLine(a, b, line)
+				case 2:
+					w.net.SlowLine(a, b, line, time.Duration(r.IntN(50))*time.Millisecond, 20_000+r.IntN(1_000_000))
+				default:
+					w.net.HealLine(a, b, line)
+				}
+				time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond)
+			}
+			for _, l := range full(3) {
+				w.net.Heal(origin.Module(l[0]), origin.Module(l[1]))
+				w.net.Slow(origin.Module(l[0]), origin.Module(l[1]), time.Millisecond, 0)
+			}
+			w.equal(2*time.Minute, ms, n)
+			for _, m := range ms {
+				if e := m.Events(); len(e) > 0 {
+					t.Errorf("seed %d: module %d: %v", seed, m.Number, e)
+				}
+			}
+		})
+	}
+}
+
 func TestPauseIsOfAllLinks(t *testing.T) {
 	run(t, func(w *world) {
 		ms := w.twoLines(0, 0)
@@ -276,7 +322,29 @@ func TestLinkMustFitItsSession(t *testing.T) {
 		x.next(wire.TypeBatch)
 		// It is not acknowledged: the session carries it, too.
 		s.next(wire.TypeBatch)
-		// Nor is there a sign of life.
-		x.closed()
+	})
+}
+
+func TestGapThatStaysOpenIsAskedForAgain(t *testing.T) {
+	run(t, func(w *world) {
+		s9 := meshtest.Stream(group, 9)
+		own := txns(0, 4, 20)
+		head := headBy(9, s9, position(s9, own...))
+		asked := 0
+		w.liar(origin.Vector{s9: position(s9, own...)}, func(sub wire.Subscribe) [][]byte {
+			b := wire.Batch{Stream: s9, After: 2, Entries: own[2:], Head: head}
+			if asked++; asked > 1 {
+				b.After, b.Entries = 0, own
+			}
+			return [][]byte{new(wire.Encoder).AppendBatch(nil, &b)}
+		})
+		m := w.module(1, 9)
+		w.start(m)
+		time.Sleep(10 * time.Second)
+		if n, _ := m.Got(); n != 0 || asked != 1 {
+			t.Errorf("%d txns came, it was asked for %d times", n, asked)
+		}
+		w.within(15*time.Second, "all comes", func() bool { return m.At(s9).Seq == 4 })
+		w.once(m, 4, 0)
 	})
 }

@@ -56,8 +56,7 @@ import (
 
 // Network opens and takes streams; the node gives quicnet's. A stream that has
 // a method Reset is ended by it where another goroutine may be writing; one
-// that has RTT is asked for the round trip of its connection; one that has
-// Abandon ends its connection by it.
+// that has RTT is asked for the round trip of its connection.
 type Network interface {
 	Open(ctx context.Context, peer origin.Module, kind quicnet.Kind) (net.Conn, error)
 	// Pairs lists the pairs of addresses that there should be links on. Both

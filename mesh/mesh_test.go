@@ -851,6 +851,25 @@ func TestForkIsFoundWhenTwoModulesMeet(t *testing.T) {
 	})
 }
 
+// What a module writes while its hello is on its way may reach the other by a
+// third: that is no sign that its directory is a copy.
+func TestWhatIsWrittenWhileTwoMeetIsNoAlarm(t *testing.T) {
+	run(t, func(w *world) {
+		w.net.Slow(1, 2, 200*time.Millisecond, 0)
+		ms := w.topology(3, full(3)...)
+		for i := range 100 {
+			ms[0].Write(group, txns(i, 1, 10)...)
+			time.Sleep(5 * time.Millisecond)
+		}
+		w.equal(5*time.Second, ms, 100)
+		for _, m := range ms {
+			if e := m.Events(); len(e) > 0 {
+				t.Errorf("module %d: %v", m.Number, e)
+			}
+		}
+	})
+}
+
 func TestForkAtASubscriptionIsTold(t *testing.T) {
 	run(t, func(w *world) {
 		m := w.module(1, 9)

@@ -13,9 +13,6 @@ const (
 	// silence is how long a source may say nothing: it tells its heads every
 	// second.
 	silence = 15 * time.Second
-	// linkSilence is the same where there is another way: of a link, both ends
-	// of which say something every second, and of the session beside links.
-	linkSilence = 6 * time.Second
 	// stuck is how long a peer may leave what we write unread.
 	stuck = 30 * time.Second
 	// greeting is how long a conversation may take to begin.

@@ -269,7 +269,10 @@ func (m *Mesh) attach(ctx context.Context, peer origin.Module, conn *paced, r io
 		return fmt.Errorf("module %d attaches a link to a session that is over", peer)
 	}
 	defer context.AfterFunc(v.ctx, func() { reset(conn.Conn) })()
-	conn.idle = linkSilence
+	conn.idle = 0 // as of a session
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
 	w := &lane{v: v, n: int(a.Link), conn: conn, way: &v.link.ways[a.Link], wake: make(chan struct{}, 1)}
 	v.mu.Lock()
 	old := v.lanes[w.n]
@@ -311,7 +314,6 @@ func (m *Mesh) attach(ctx context.Context, peer origin.Module, conn *paced, r io
 	for {
 		t, body, b, err := wire.ReadFrame(r, buf)
 		if err != nil {
-			abandon(conn.Conn, err)
 			return heard(peer, err)
 		}
 		if buf = b; t != wire.TypeTaken {
@@ -365,7 +367,7 @@ func (w *lane) writer(ctx context.Context) {
 		case <-w.wake:
 		case <-wait:
 		case <-second.C:
-			w.out = wire.AppendAnnounce(w.out, nil) // a sign of life, which is answered
+			w.out = wire.AppendAnnounce(w.out, nil) // a sign of life
 			w.v.mu.Lock()
 			if w.v.lanes[w.n] == w {
 				w.v.spread.Measured(w.n, roundTrip(w.conn.Conn))

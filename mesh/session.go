@@ -77,10 +77,10 @@ func (s *session) run() {
 func (s *session) connect() error {
 	m := s.m
 	dialing, cancel := context.WithTimeout(s.ctx, 5*time.Second)
-	kind, alive := quicnet.Data, silence
+	kind := quicnet.Data
 	pairs := m.cfg.Network.Pairs(s.peer)
 	if pairs = pairs[:min(len(pairs), link.MaxLinks)]; len(pairs) > 1 {
-		kind, alive = quicnet.Control, linkSilence // the data have links of their own
+		kind = quicnet.Control // the data have links of their own
 	}
 	stream, err := m.cfg.Network.Open(dialing, s.peer, kind)
 	cancel()
@@ -91,8 +91,7 @@ func (s *session) connect() error {
 	defer context.AfterFunc(s.ctx, func() { reset(stream) })()
 	l := m.linkOf(s.peer)
 	conn := &paced{Conn: stream, idle: greeting, stuck: greeting, heard: func() { l.lastHeard.Store(time.Now().UnixNano()) }}
-	ours := m.cfg.Source.Durable()
-	if _, err := conn.Write(m.hello(ours)); err != nil {
+	if _, err := conn.Write(m.hello(m.cfg.Source.Durable())); err != nil {
 		return fmt.Errorf("module %d: %w", s.peer, err)
 	}
 	r := bufio.NewReaderSize(conn, 64<<10)
@@ -104,8 +103,10 @@ func (s *session) connect() error {
 	if err != nil {
 		return err
 	}
-	conn.idle, conn.stuck = alive, stuck
-	forked, err := m.compare(s.peer, ours, hello)
+	conn.idle, conn.stuck = silence, stuck
+	// What is here now, and not when we said hello: the neighbour may have got
+	// txns of ours since, over its own session or from another.
+	forked, err := m.compare(s.peer, m.cfg.Source.Durable(), hello)
 	if err != nil {
 		return err
 	}
@@ -141,11 +142,7 @@ func (s *session) connect() error {
 			}
 		}
 	}
-	err = f.read(r, buf)
-	if len(pairs) > 1 {
-		abandon(stream, err)
-	}
-	return err
+	return f.read(r, buf)
 }
 
 // hello is what either side says first.
@@ -205,6 +202,7 @@ type feed struct {
 	conn   *paced
 	forked map[origin.Stream]bool // never asked for here
 	warned time.Time
+	looked time.Time            // for gaps
 	attach func(session uint64) // makes links when they are offered; nil: there are none
 
 	// in is held by who has something for the puller or the sink: one at a
@@ -225,6 +223,7 @@ type subscription struct {
 	at      origin.Position // verified up to
 	ahead   link.Ahead      // came over another link than what lies before it
 	waiting atomic.Int64    // bytes of ahead
+	gap     time.Time       // since when it holds something, or at last moved on
 }
 
 // maxHold bounds the bytes of a feed that cannot be verified yet, of all
@@ -341,6 +340,7 @@ func (f *feed) frame(in *intake, t wire.Type, body []byte) error {
 	}
 	f.in.Lock()
 	defer f.in.Unlock()
+	f.gaps(time.Now())
 	switch t {
 	case wire.TypeAnnounce:
 		a, err := wire.DecodeAnnounce(body)

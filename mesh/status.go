@@ -2,10 +2,8 @@ package mesh
 
 import (
 	"cmp"
-	"errors"
 	"maps"
 	"net"
-	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -109,14 +107,6 @@ func roundTrip(c net.Conn) time.Duration {
 		return r.RTT()
 	}
 	return 0
-}
-
-// abandon ends the connection under a stream that said nothing for too long,
-// so that the next one is made another way.
-func abandon(c net.Conn, err error) {
-	if a, ok := c.(interface{ Abandon() }); ok && errors.Is(err, os.ErrDeadlineExceeded) {
-		a.Abandon()
-	}
 }
 
 // rate follows a counter that is looked at every second.

@@ -65,6 +65,12 @@ type (
 		Peer   origin.Module
 		Stream origin.Stream
 	}
+	// Gap: of a stream there came what lies further on, and for long not what
+	// lies before it. It is asked for again.
+	Gap struct {
+		Peer   origin.Module
+		Stream origin.Stream
+	}
 	// Restart: start over from these positions, after a snapshot.
 	Restart struct{ Vector origin.Vector }
 	// Tick: time has passed, or what is wanted changed.
@@ -78,6 +84,7 @@ func (Announced) event() {}
 func (Received) event()  {}
 func (Full) event()      {}
 func (Failed) event()    {}
+func (Gap) event()       {}
 func (Restart) event()   {}
 func (Tick) event()      {}
 
@@ -121,6 +128,7 @@ type Puller struct {
 	peers   map[origin.Module]*peer
 	refused map[from]time.Time // until when; outlives sessions
 	streams map[origin.Stream]*pulled
+	lagging int // streams that have a behind
 }
 
 type from struct {
@@ -175,12 +183,19 @@ func (p *Puller) Source(s origin.Stream) origin.Module {
 // Restless reports whether time alone can bring about an effect soon: a Tick
 // is worth while after Patience. Otherwise one a second will do.
 func (p *Puller) Restless() bool {
-	for _, x := range p.streams {
-		if !x.behind.IsZero() {
-			return true
+	return p.lagging > 0
+}
+
+// lag sets since when a stream's source has less than another; zero: it has not.
+func (p *Puller) lag(x *pulled, since time.Time) {
+	if x.behind.IsZero() != since.IsZero() {
+		if since.IsZero() {
+			p.lagging--
+		} else {
+			p.lagging++
 		}
 	}
-	return false
+	x.behind = since
 }
 
 func (p *Puller) stream(s origin.Stream) *pulled {
@@ -231,6 +246,13 @@ func (p *Puller) Step(now time.Time, ev Event) []Effect {
 			x.source = 0
 		}
 		return p.choose(now, e.Stream, out)
+	case Gap:
+		x := p.stream(e.Stream)
+		if x.source != e.Peer {
+			return nil
+		}
+		x.source = 0
+		return p.choose(now, e.Stream, []Effect{Unsubscribe{e.Peer, e.Stream}})
 	case Restart:
 		return p.restart(now, e.Vector)
 	case Tick:
@@ -275,6 +297,7 @@ func (p *Puller) restart(now time.Time, v origin.Vector) []Effect {
 		if x.source != 0 {
 			out = append(out, Unsubscribe{x.source, s})
 		}
+		p.lag(x, time.Time{})
 		*x = pulled{at: v.At(s)}
 	}
 	for s, at := range v {
@@ -315,13 +338,14 @@ func (p *Puller) choose(now time.Time, s origin.Stream, out []Effect) []Effect {
 	if s.Module == p.self || !p.wants(s) {
 		if x.source != 0 {
 			out = append(out, Unsubscribe{x.source, s})
-			x.source, x.behind = 0, time.Time{}
+			x.source = 0
+			p.lag(x, time.Time{})
 		}
 		return out
 	}
 	best := p.best(now, s, x)
 	if x.source == 0 {
-		x.behind = time.Time{}
+		p.lag(x, time.Time{})
 		if best == 0 {
 			return out
 		}
@@ -329,13 +353,14 @@ func (p *Puller) choose(now time.Time, s origin.Stream, out []Effect) []Effect {
 		return append(out, Subscribe{best, s, x.at})
 	}
 	if best == 0 || best == x.source {
-		x.behind = time.Time{}
+		p.lag(x, time.Time{})
 		return out
 	}
 	q, b := p.peers[x.source], p.peers[best]
 	move := func() []Effect {
 		out = append(out, Unsubscribe{x.source, s}, Subscribe{best, s, x.at})
-		x.source, x.behind, x.progress = best, time.Time{}, now
+		x.source, x.progress = best, now
+		p.lag(x, time.Time{})
 		return out
 	}
 	if q.has[s] > x.at.Seq && !x.full && now.Sub(x.progress) >= Stall {
@@ -350,9 +375,10 @@ func (p *Puller) choose(now time.Time, s origin.Stream, out []Effect) []Effect {
 	}
 	switch has := b.has[s]; {
 	case got >= has:
-		x.behind = time.Time{}
+		p.lag(x, time.Time{})
 	case x.behind.IsZero() || got >= x.mark:
-		x.behind, x.mark = now, has
+		x.mark = has
+		p.lag(x, now)
 	case now.Sub(x.behind) > patience:
 		return move()
 	}

@@ -24,6 +24,7 @@ import (
 //	got STREAM SEQ           a run is in our hands
 //	full STREAM | room STREAM
 //	failed PEER STREAM
+//	gap PEER STREAM
 //	restart STREAM SEQ ...
 //	at MS                    the time is now that, and a tick
 //	wants STREAM ... | wants all
@@ -101,6 +102,8 @@ func (w *world) play(t *testing.T, f []string) []Effect {
 		return w.p.Step(w.now, Full{st(n[1]), f[0] == "full"})
 	case "failed":
 		return w.p.Step(w.now, Failed{peer(1), st(n[2])})
+	case "gap":
+		return w.p.Step(w.now, Gap{peer(1), st(n[2])})
 	case "restart":
 		v := origin.Vector{}
 		for i := 1; i+1 < len(n); i += 2 {

@@ -235,8 +235,7 @@ func (w *way) patience(f flight) time.Duration {
 	if rate == 0 {
 		rate = poorRate
 	}
-	d += time.Duration(2 * float64(f.ahead) / rate * float64(time.Second))
-	return min(d, 10*time.Second)
+	return d + time.Duration(2*float64(f.ahead)/rate*float64(time.Second))
 }
 
 // suspect reports whether a link owes for too long.

@@ -73,7 +73,6 @@ const (
 	codeProtocol = 4 // not understood
 	codeKind     = 5 // stream of a kind that nobody handles here
 	codeReplaced = 6 // too many connections between the same two
-	codeSilent   = 7 // said nothing for longer than it may
 )
 
 // translate gives a failure of a connection one of our names, keeping the

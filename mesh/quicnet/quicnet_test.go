@@ -697,26 +697,6 @@ func TestPairIsOneConnection(t *testing.T) {
 	if st := n2.PeerStats(1); len(st.Conns) != 2 {
 		t.Errorf("%d connections, want 2", len(st.Conns))
 	}
-	// One that says nothing is given up, with all that is on it.
-	p := n1.Pairs(2)[0]
-	s, err := n1.OpenPath(ctx, 2, p, Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Abandon()
-	if _, err := s.Read(make([]byte, 1)); err == nil {
-		t.Error("it goes on")
-	}
-	if n := len(n1.PeerStats(2).Conns); n != 1 {
-		t.Errorf("%d connections are left, want 1", n)
-	}
-	eventually(t, "another connection on the pair", func() bool {
-		s, err := n1.OpenPath(ctx, 2, p, Data)
-		if err == nil {
-			s.Close()
-		}
-		return err == nil
-	})
 }
 
 // An address that answers nothing costs a moment, not the timeout.

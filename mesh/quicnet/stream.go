@@ -28,9 +28,6 @@ type Stream interface {
 	Version() uint16
 	// RTT is the smoothed round trip of the connection.
 	RTT() time.Duration
-	// Abandon ends the connection under the stream, for all its streams: it
-	// said nothing for longer than it may. The next one may take another path.
-	Abandon()
 	// Done ends with the connection under the stream.
 	Done() <-chan struct{}
 }
@@ -60,11 +57,6 @@ func (s *stream) Done() <-chan struct{}              { return s.c.quic.Context()
 func (s *stream) Close() error {
 	s.q.CancelRead(codeClosed)
 	return s.q.Close()
-}
-
-func (s *stream) Abandon() {
-	s.c.quic.CloseWithError(codeSilent, "nothing is heard")
-	s.c.remove()
 }
 
 func (s *stream) Reset() {
