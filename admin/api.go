@@ -37,6 +37,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Certified tells who shows a certificate of the mesh's authority.
 	Certified func(raw [][]byte) (Caller, error)
+	// Pages makes what answers / and below /console/, for people. It looks at
+	// the caller's role by itself.
+	Pages func(*API) http.Handler
 }
 
 // API is what operators can ask, over whichever door they came. Close ends
@@ -123,6 +126,11 @@ func New(e Engine, o Options) *API {
 	a.metrics = newMetrics(a)
 	a.routes()
 	a.openAnswers()
+	if o.Pages != nil {
+		pages := o.Pages(a)
+		a.mux.Handle("GET /{$}", pages)
+		a.mux.Handle("/console/", pages)
+	}
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerProblem(w, Errorf(NotFound, "no_route", "docs/openapi.json lists the routes", "no such route: %s %s", r.Method, r.URL.Path))
 	})

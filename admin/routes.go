@@ -40,7 +40,18 @@ func (a *API) routes() {
 		func(ctx context.Context, _ *atModule) (*Status, error) { return e.Status(ctx) })
 	register(a, get("view", "/v1/view", "Status and links of one module, of one moment", Viewer), nil,
 		func(ctx context.Context, _ *atModule) (*View, error) { return a.view(ctx) })
-	register(a, get("mesh", "/v1/mesh", "The views of all members, asked from them now", Viewer), nil, a.mesh)
+	mesh := get("mesh", "/v1/mesh", "The views of all members, asked from them now", Viewer)
+	mesh.here = true
+	register(a, mesh, nil, a.mesh)
+	matrix := get("matrix", "/v1/matrix", "Each stream at each module, of the views of all members: written, sent, received, applied, acknowledged, lag", Viewer)
+	matrix.here = true
+	register(a, matrix, nil, func(ctx context.Context, in *meshInput) ([]MatrixRow, error) {
+		v, err := a.mesh(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return v.Matrix(), nil
+	})
 
 	register(a, get("links", "/v1/links", "The module's links, each direction by itself", Viewer), nil,
 		func(ctx context.Context, _ *atModule) ([]Link, error) { return e.Links(ctx) })
@@ -99,8 +110,10 @@ func (a *API) routes() {
 		func(ctx context.Context, in *struct {
 			Module string `query:"module" doc:"Have this member answer"`
 			Share  string `query:"share" doc:"Those of one share"`
+			Limit  int    `query:"limit" minimum:"0" doc:"So many at most; 0: all"`
 		}) ([]Conflict, error) {
-			return e.Conflicts(ctx, in.Share)
+			l, err := e.Conflicts(ctx, in.Share)
+			return first(l, in.Limit), err
 		})
 	register(a, get("conflict", "/v1/conflicts/{id}", "One conflict, with both images", Viewer), nil,
 		func(ctx context.Context, in *struct {
@@ -110,7 +123,13 @@ func (a *API) routes() {
 			return e.Conflict(ctx, in.ID)
 		})
 	register(a, get("parked", "/v1/parked", "Versions whose effect cannot be shown at the module", Viewer), nil,
-		func(ctx context.Context, _ *atModule) ([]Parked, error) { return e.Parked(ctx) })
+		func(ctx context.Context, in *struct {
+			Module string `query:"module" doc:"Have this member answer"`
+			Limit  int    `query:"limit" minimum:"0" doc:"So many at most; 0: all"`
+		}) ([]Parked, error) {
+			l, err := e.Parked(ctx)
+			return first(l, in.Limit), err
+		})
 
 	register(a, route{id: "account", method: http.MethodGet, path: "/v1/account", summary: "Where every acknowledged operation is, at all modules and at one vector", least: Viewer, here: true}, nil, a.account)
 	registerLong(a, route{id: "run-account", method: http.MethodPost, path: "/v1/account", summary: "The account, as an operation", least: Viewer, here: true}, nil,
@@ -127,6 +146,14 @@ func (a *API) routes() {
 	a.eventRoute()
 	a.accessRoutes()
 	a.healthRoutes()
+}
+
+// first cuts a list; 0 leaves it whole.
+func first[T any](l []T, most int) []T {
+	if most > 0 && len(l) > most {
+		return l[:most]
+	}
+	return l
 }
 
 // controlRoutes are those of the control tables.

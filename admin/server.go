@@ -152,6 +152,9 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
+// CookieName is the cookie in which a browser keeps an access token.
+const CookieName = "drmesh_access"
+
 type connKey struct{}
 
 // guard is before everything: it refuses what a browser was led to send from
@@ -214,6 +217,15 @@ func (a *API) remote(r *http.Request, via string) (Caller, error) {
 		c, err := a.Certified(raw)
 		c.Via = via
 		return c, err
+	}
+	if c, err := r.Cookie(CookieName); err == nil && a.Tokens != nil {
+		// A browser sends it by itself, so it lets look and no more; one that is
+		// good no longer is none.
+		if text, err := url.QueryUnescape(c.Value); err == nil {
+			if who, err := a.Tokens.caller(text); err == nil {
+				return Caller{Name: who.Name, Role: Viewer, Via: via}, nil
+			}
+		}
 	}
 	if via == "tcp" {
 		return Caller{Name: "this machine", Role: Viewer, Via: via}, nil

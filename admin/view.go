@@ -29,8 +29,9 @@ type MeshView struct {
 // views remembers the last view of each member: an old one with its age says
 // more than none.
 type views struct {
-	mu   sync.Mutex // protects last; never held across I/O
-	last map[string]heldView
+	mu     sync.Mutex // protects what follows; never held across I/O
+	last   map[string]heldView
+	failed map[string]time.Time // who did not answer when it was asked last
 }
 
 type heldView struct {
@@ -45,6 +46,25 @@ func (v *views) keep(x View, at time.Time) {
 		v.last = map[string]heldView{}
 	}
 	v.last[x.Module] = heldView{x, at}
+	delete(v.failed, x.Module)
+}
+
+// miss notes that a member did not answer.
+func (v *views) miss(module string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.failed == nil {
+		v.failed = map[string]time.Time{}
+	}
+	v.failed[module] = time.Now()
+}
+
+// missed tells whether a member did not answer a moment ago.
+func (v *views) missed(module string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	at, ok := v.failed[module]
+	return ok && time.Since(at) < missedTime
 }
 
 func (v *views) old(module string) (View, bool) {
@@ -62,6 +82,7 @@ func (v *views) only(modules []string) {
 	for m := range v.last {
 		if !slices.Contains(modules, m) {
 			delete(v.last, m)
+			delete(v.failed, m)
 		}
 	}
 }
@@ -81,13 +102,19 @@ func (a *API) view(ctx context.Context) (*View, error) {
 
 const (
 	meshTime = 2 * time.Second
+	// Who did not answer within missedTime is given againTime only, so that one
+	// that is down does not hold up the others' answers.
+	missedTime = 15 * time.Second
+	againTime  = 250 * time.Millisecond
 	// maxAsked bounds how many members are asked at a time.
 	maxAsked = 16
 )
 
-func (a *API) mesh(ctx context.Context, in *struct {
+type meshInput struct {
 	Timeout int64 `query:"timeout_ns" minimum:"0" doc:"How long members are waited for; 0: 2 s"`
-}) (*MeshView, error) {
+}
+
+func (a *API) mesh(ctx context.Context, in *meshInput) (*MeshView, error) {
 	return a.MeshView(ctx, time.Duration(in.Timeout))
 }
 
@@ -128,6 +155,11 @@ func (a *API) MeshView(ctx context.Context, timeout time.Duration) (*MeshView, e
 }
 
 func (a *API) viewOf(ctx context.Context, who Caller, name string) View {
+	if a.views.missed(name) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, againTime)
+		defer cancel()
+	}
 	f, err := a.engine.Forward(ctx, name, who, "/v1/view")
 	var v View
 	if err == nil && f.Status != 200 {
@@ -142,6 +174,7 @@ func (a *API) viewOf(ctx context.Context, who Caller, name string) View {
 		a.views.keep(v, time.Now())
 		return v
 	}
+	a.views.miss(name)
 	v, _ = a.views.old(name)
 	v.Module, v.Problem = name, AsError(err)
 	return v

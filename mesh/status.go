@@ -51,6 +51,42 @@ type WayStatus struct {
 	Received, ReceivedBytes, Sent, SentBytes int64 // txns, and bytes of entries
 }
 
+// StreamStatus is how far the moving of a stream is.
+type StreamStatus struct {
+	Received origin.Seq                   // come here, not yet all durable
+	From     origin.Module                // whom it is pulled from; 0: nobody
+	Sent     map[origin.Module]origin.Seq // how far it was sent to those who pull it from here
+}
+
+// Streams tells how far the moving of each stream is that comes here or goes
+// out from here.
+func (m *Mesh) Streams() map[origin.Stream]StreamStatus {
+	out := map[origin.Stream]StreamStatus{}
+	m.pull.Lock()
+	if p := m.pull.puller; p != nil {
+		for _, s := range p.Streams() {
+			out[s] = StreamStatus{Received: p.At(s).Seq, From: p.Source(s)}
+		}
+	}
+	m.pull.Unlock()
+	m.mu.Lock()
+	all := slices.Collect(maps.Values(m.serving))
+	m.mu.Unlock()
+	for _, v := range all {
+		v.mu.Lock()
+		for _, e := range v.spread.Positions() {
+			x := out[e.Stream]
+			if x.Sent == nil {
+				x.Sent = map[origin.Module]origin.Seq{}
+			}
+			x.Sent[v.peer] = e.Seq
+			out[e.Stream] = x
+		}
+		v.mu.Unlock()
+	}
+	return out
+}
+
 type linkState struct {
 	up, serving, paused bool
 	since               time.Time

@@ -57,6 +57,7 @@ type Node struct {
 	events    *admin.Events
 	// operators are the doors for operators.
 	operators operators
+	inboxes   inboxes
 	acks      acks
 	// accounts are what this module counts for others.
 	accounts accounts
@@ -235,8 +236,9 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(5)
+	n.wg.Add(6)
 	go n.ownerLoop()
+	go n.watch()
 	go n.publishLoop()
 	go n.controlLoop()
 	go n.housekeep()

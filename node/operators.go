@@ -8,9 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"drmesh/admin"
+	"drmesh/admin/console"
 	"drmesh/mesh/quicnet"
 	"drmesh/origin"
 )
@@ -34,7 +38,8 @@ func (n *Node) openOperators() (err error) {
 	if err != nil {
 		return err
 	}
-	o.api = admin.New(engine{n}, admin.Options{Module: n.dir.Module, Events: n.events, Tokens: tokens, Audit: o.audit, Logger: n.log, Certified: n.certified})
+	o.api = admin.New(engine{n}, admin.Options{Module: n.dir.Module, Events: n.events, Tokens: tokens, Audit: o.audit, Logger: n.log, Certified: n.certified,
+		Pages: func(a *admin.API) http.Handler { return console.New(a) }})
 	n.mesh.HandleRPC("ask", n.serveAsk)
 	if o.socket, err = admin.Serve(n.dir.file("admin.sock"), o.api); err != nil {
 		return err
@@ -156,6 +161,7 @@ func (e engine) Ready(ctx context.Context, what string) (*admin.Readiness, error
 			return nil, err
 		}
 	}
+	slices.Sort(r.Reasons)
 	r.Ready = len(r.Reasons) == 0
 	return r, nil
 }
@@ -204,8 +210,12 @@ func (n *Node) readyToOwn(not func(format string, args ...any)) error {
 	} else if len(p) > 0 {
 		not("%d versions are parked", len(p))
 	}
-	for _, a := range n.alarmList() {
-		not("alarm: %s", a)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for k, a := range n.alarms {
+		if !strings.HasPrefix(k, "module ") { // of another: this one may be the one to step in
+			not("%s: %s", k, a.text)
+		}
 	}
 	return nil
 }

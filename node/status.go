@@ -6,13 +6,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"drmesh/admin"
 	"drmesh/conflict"
 	"drmesh/conflict/ledger"
+	"drmesh/mesh"
 	"drmesh/mesh/control"
 	"drmesh/origin"
+	"drmesh/origin/entry"
+	"drmesh/vosio"
 )
 
 // Status implements admin.Engine.
@@ -40,21 +44,11 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 		s.Members = append(s.Members, admin.MemberStatus{Module: m.Name, Number: uint32(m.Number), Role: string(m.Role), Status: string(m.Status), Voter: m.Voter, Addresses: m.Addresses})
 	}
 	s.Streams = n.streamStatus(st)
-	open := 0
-	if err := ledger.Ls(n.db, ledger.Filter{States: []conflict.State{conflict.Open}}, func(*ledger.Entry) bool { open++; return true }); err != nil {
-		return nil, err
-	}
-	s.Conflicts = open
-	w, err := n.eng.WithheldList()
+	c, err := n.inboxes.count(n)
 	if err != nil {
 		return nil, err
 	}
-	s.Withheld = len(w)
-	p, err := n.eng.ParkedList()
-	if err != nil {
-		return nil, err
-	}
-	s.Parked = len(p)
+	s.Conflicts, s.Withheld, s.Parked = c.open, c.withheld, c.parked
 	return s, nil
 }
 
@@ -86,6 +80,7 @@ func (n *Node) streamStatus(st *control.State) []admin.StreamStatus {
 	durable := n.j.Durable()
 	heads := n.heads.all()
 	links := n.mesh.Links()
+	moving := n.mesh.Streams()
 	streams := map[origin.Stream]bool{}
 	for s := range durable {
 		streams[s] = true
@@ -105,41 +100,50 @@ func (n *Node) streamStatus(st *control.State) []admin.StreamStatus {
 		}
 	}
 	slices.SortFunc(all, origin.Stream.Compare)
-	var out []admin.StreamStatus
+	t := st.Tables()
+	out := []admin.StreamStatus{}
 	for _, s := range all {
-		x := admin.StreamStatus{Stream: n.streamName(s), Module: n.moduleName(s.Module), Own: s.Module == n.dir.Number, Durable: uint64(durable[s].Seq)}
+		here := durable[s].Seq
+		x := admin.StreamStatus{Stream: n.streamName(s), Module: n.moduleName(s.Module), Own: s.Module == n.dir.Number, Durable: uint64(here), Peers: []admin.PeerSeq{}}
 		_, x.Ended = st.End(s)
-		written := uint64(durable[s].Seq)
+		m, comes := moving[s]
+		if x.Own {
+			x.Received = ptr(uint64(here))
+		} else if comes {
+			x.Received = ptr(uint64(max(m.Received, here)))
+			if m.From != 0 {
+				x.From = n.moduleName(m.From)
+			}
+		}
+		written := here
 		known := x.Own
 		if h, ok := heads[s]; ok {
 			known = true
-			written = max(written, uint64(h.Position.Seq))
+			written = max(written, h.Position.Seq)
 			if h.Floor > 0 {
 				x.HeadAge = ptr(max(0, time.Since(h.Floor.Time()).Seconds()))
 			}
 		}
 		for _, l := range links {
-			p := admin.PeerSeq{Module: n.moduleName(l.Peer)}
 			if q, ok := l.Has[s]; ok {
-				p.Durable = ptr(uint64(q))
-				written = max(written, uint64(q))
-				known = true
-			} else if l.Up {
-				p.Durable = ptr(uint64(0))
+				written, known = max(written, q), true
 			}
-			if !l.LastHeard.IsZero() {
-				p.AgeS = ptr(time.Since(l.LastHeard).Seconds())
+			if p, ok := n.peerStatus(t, s, here, &l, m.Sent); ok {
+				x.Peers = append(x.Peers, p)
 			}
-			x.Peers = append(x.Peers, p)
 		}
 		if known {
-			x.Written = ptr(written)
-			lag := written - uint64(durable[s].Seq)
+			x.Written = ptr(uint64(written))
+			lag := uint64(written - here)
 			x.Lag = ptr(lag)
-			if lag == 0 {
-				x.LagS = ptr(0.0)
-			} else if stamp := n.j.Stamp(s); stamp > 0 {
-				x.LagS = ptr(time.Since(stamp.Time()).Seconds())
+			switch stamp := n.j.Stamp(s); {
+			case lag == 0:
+				x.LagS, x.LagBytes = ptr(0.0), ptr(uint64(0))
+			case stamp > 0:
+				x.LagS = ptr(max(0, time.Since(stamp.Time()).Seconds()))
+			}
+			if size, ok := sizeOfTxn(links, m.From); ok && lag > 0 {
+				x.LagBytes = ptr(uint64(float64(lag) * size))
 			}
 		}
 		if stamp := n.j.Stamp(s); stamp > 0 {
@@ -148,4 +152,115 @@ func (n *Node) streamStatus(st *control.State) []admin.StreamStatus {
 		out = append(out, x)
 	}
 	return out
+}
+
+// sizeOfTxn is the mean size of the txns that came from a neighbour, or from
+// all.
+func sizeOfTxn(links []mesh.LinkStatus, from origin.Module) (float64, bool) {
+	var txns, bytes int64
+	for _, l := range links {
+		if from == 0 || l.Peer == from {
+			txns += l.Received
+			bytes += l.ReceivedBytes
+		}
+	}
+	if txns == 0 {
+		return 0, false
+	}
+	return float64(bytes) / float64(txns), true
+}
+
+// peerStatus is how far a neighbour is with a stream that stands at here; not
+// ok if the stream does not go there.
+func (n *Node) peerStatus(t *control.Tables, s origin.Stream, here origin.Seq, l *mesh.LinkStatus, sent map[origin.Module]origin.Seq) (admin.PeerSeq, bool) {
+	p := admin.PeerSeq{Module: n.moduleName(l.Peer)}
+	q, has := l.Has[s]
+	if !has && s.Module != l.Peer && !t.AppliesHere(s, l.Peer) {
+		return p, false
+	}
+	if q, ok := sent[l.Peer]; ok {
+		p.Sent = ptr(uint64(q))
+	}
+	if a, ok := n.acks.of(l.Peer, s); ok {
+		p.Acknowledged = ptr(uint64(a.seq))
+	}
+	if !l.LastHeard.IsZero() {
+		p.AgeS = ptr(time.Since(l.LastHeard).Seconds())
+	}
+	if !has {
+		if !l.Up {
+			return p, true
+		}
+		q = 0 // it tells what it has, and has nothing of this
+	}
+	p.Durable = ptr(uint64(q))
+	if q >= here {
+		p.Lag, p.LagBytes, p.LagS = ptr(uint64(0)), ptr(uint64(0)), ptr(0.0)
+		return p, true
+	}
+	p.Lag = ptr(uint64(here - q))
+	if bytes, first, ok := n.journalAfter(s, q, here); ok {
+		p.LagBytes, p.LagS = ptr(bytes), ptr(max(0, time.Since(first.Time()).Seconds()))
+	}
+	return p, true
+}
+
+// maxMeasured is how much of the journal is read to tell how much a neighbour
+// lacks; the rest is taken to be like it.
+const maxMeasured = 64 << 10
+
+// journalAfter is the size of a stream's entries between two places, and the
+// stamp of the first of them; not ok if the journal does not have that one.
+func (n *Node) journalAfter(s origin.Stream, after, upto origin.Seq) (bytes uint64, first origin.Stamp, ok bool) {
+	l, err := n.j.Read(s, after, maxMeasured)
+	if err != nil || len(l) == 0 {
+		return 0, 0, false
+	}
+	var t origin.Txn
+	if err := entry.Decode(l[0].Bytes, origin.Dot{Stream: s, Seq: after + 1}, &t); err != nil {
+		return 0, 0, false
+	}
+	count := origin.Seq(0)
+	for _, e := range l {
+		if count == upto-after {
+			break
+		}
+		bytes += uint64(len(e.Bytes))
+		count++
+	}
+	return uint64(float64(bytes) / float64(count) * float64(upto-after)), t.Stamp, true
+}
+
+// inboxes counts what waits for a person, and remembers it for as long as no
+// operation was applied or decided.
+type inboxes struct {
+	mu   sync.Mutex // protects what follows; held while it is counted, so that it is counted once
+	sums []vosio.Sum
+	last inboxCount
+}
+
+type inboxCount struct{ open, withheld, parked int }
+
+func (x *inboxes) count(n *Node) (inboxCount, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	sums := n.eng.Account()
+	if x.sums != nil && slices.Equal(sums, x.sums) {
+		return x.last, nil
+	}
+	var c inboxCount
+	if err := ledger.Ls(n.db, ledger.Filter{States: []conflict.State{conflict.Open}}, func(*ledger.Entry) bool { c.open++; return true }); err != nil {
+		return c, err
+	}
+	w, err := n.eng.WithheldList()
+	if err != nil {
+		return c, err
+	}
+	p, err := n.eng.ParkedList()
+	if err != nil {
+		return c, err
+	}
+	c.withheld, c.parked = len(w), len(p)
+	x.sums, x.last = sums, c
+	return c, nil
 }

@@ -23,14 +23,10 @@ func tell[T any](ctx context.Context, c *Client, route string, in any) (T, error
 }
 
 // Status gives the module's view of itself and the mesh.
-func (c *Client) Status(ctx context.Context) (*admin.Status, error) {
-	return ask[*admin.Status](ctx, c, "/v1/status", nil)
-}
+func (c *Client) Status(ctx context.Context) (*admin.Status, error) { return c.StatusOf(ctx, "") }
 
 // Links lists the module's links.
-func (c *Client) Links(ctx context.Context) ([]admin.Link, error) {
-	return ask[[]admin.Link](ctx, c, "/v1/links", nil)
-}
+func (c *Client) Links(ctx context.Context) ([]admin.Link, error) { return c.LinksOf(ctx, "") }
 
 // SetLink pauses or resumes the link between two modules.
 func (c *Client) SetLink(ctx context.Context, l admin.LinkChange) error {
@@ -189,12 +185,18 @@ func (c *Client) Mesh(ctx context.Context) (*admin.MeshView, error) {
 	return ask[*admin.MeshView](ctx, c, "/v1/mesh", nil)
 }
 
-// StatusOf gives another member's view, asked through this one.
+// Matrix gives each stream at each module.
+func (c *Client) Matrix(ctx context.Context) ([]admin.MatrixRow, error) {
+	return ask[[]admin.MatrixRow](ctx, c, "/v1/matrix", nil)
+}
+
+// StatusOf gives a member's view, asked through this one; of this one if module
+// is empty.
 func (c *Client) StatusOf(ctx context.Context, module string) (*admin.Status, error) {
 	return ask[*admin.Status](ctx, c, "/v1/status", at(module))
 }
 
-// LinksOf lists the links of another member.
+// LinksOf lists the links of a member; of this one if module is empty.
 func (c *Client) LinksOf(ctx context.Context, module string) ([]admin.Link, error) {
 	return ask[[]admin.Link](ctx, c, "/v1/links", at(module))
 }

@@ -36,6 +36,10 @@ func (f *fakeNode) Account(context.Context, admin.AccountRequest) (*admin.Accoun
 func (f *fakeNode) ControlApply(context.Context, admin.ControlChange) (*admin.ControlPlan, error) {
 	return &f.plan, f.fail
 }
+func (f *fakeNode) Links(context.Context) ([]admin.Link, error) { return nil, f.fail }
+func (f *fakeNode) Forward(context.Context, string, admin.Caller, string) (*admin.Forwarded, error) {
+	return nil, admin.Errorf(admin.Unreachable, "module_unreachable", "", "it is not there")
+}
 func (f *fakeNode) Parked(context.Context) ([]admin.Parked, error) { return nil, f.fail }
 func (f *fakeNode) Digest(_ context.Context, path string) (*admin.Digest, error) {
 	return &admin.Digest{Digest: "00ff", Records: 3, Path: path, Parked: 1}, f.fail
@@ -239,7 +243,7 @@ func TestUnreachableNode(t *testing.T) {
 
 func TestForms(t *testing.T) {
 	w := uint64(7)
-	f := &fakeNode{status: admin.Status{Module: "%east#m1", Streams: []admin.StreamStatus{{Stream: "%west#m1.1/main", Durable: 5}, {Stream: "%east#m1.1/main", Own: true, Written: &w, Durable: 7,
+	f := &fakeNode{status: admin.Status{Module: "%east#m1", Streams: []admin.StreamStatus{{Stream: "%west#m1.1/main", Module: "%west#m1", Durable: 5}, {Stream: "%east#m1.1/main", Module: "%east#m1", Own: true, Written: &w, Durable: 7,
 		Peers: []admin.PeerSeq{{Module: "%west#m1", Durable: &w}}}},
 		Members: []admin.MemberStatus{{Module: "%east#m1"}, {Module: "%west#m1"}}}}
 	dir := f.serve(t)
@@ -258,8 +262,8 @@ func TestForms(t *testing.T) {
 	check("drmesh1-secret\n", "token", "create")
 	check(""+
 		"STREAM           WRITTEN  %east#m1  %west#m1\n"+
-		"%west#m1.1/main  unknown  5         unknown\n"+
-		"%east#m1.1/main  7        7         7\n", "status", "--matrix")
+		"%east#m1.1/main  7        7         7 (absent)\n"+
+		"%west#m1.1/main  unknown  5         unknown (absent)\n", "status", "--matrix")
 	check("[]\n", "journal", "dump", "-o", "json")
 
 	f.changes = []admin.Change{{Dot: "%east#m1.1/main:1", Kind: "write"}, {Dot: "%east#m1.1/main:2", Kind: "delete"}}

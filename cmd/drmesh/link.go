@@ -9,9 +9,10 @@ import (
 )
 
 func (a *app) linkCommand() *cobra.Command {
+	var module string
 	ls := &cobra.Command{
 		Use:   "ls",
-		Short: "List the module's links, each pair of addresses and each direction by itself",
+		Short: "List a module's links, each pair of addresses and each direction by itself",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cl, err := a.open(c.Context())
@@ -19,7 +20,7 @@ func (a *app) linkCommand() *cobra.Command {
 				return err
 			}
 			defer cl.Close()
-			l, err := cl.Links(c.Context())
+			l, err := cl.LinksOf(c.Context(), module)
 			if err != nil {
 				return err
 			}
@@ -48,6 +49,7 @@ func (a *app) linkCommand() *cobra.Command {
 			})
 		},
 	}
+	ls.Flags().StringVar(&module, "module", "", "the links of this `module`, asked through the mesh")
 	return nest("link", "Links between modules", ls,
 		a.setLink("pause", "Stop data between two modules in both directions; control and gossip go on", true),
 		a.setLink("resume", "Let data pass between two modules again", false))

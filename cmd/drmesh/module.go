@@ -1,7 +1,11 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
+
+	"drmesh/admin"
 )
 
 func (a *app) moduleCommand() *cobra.Command {
@@ -27,5 +31,45 @@ func (a *app) moduleCommand() *cobra.Command {
 			})
 		},
 	}
-	return nest("module", "Members of the mesh", ls)
+	show := &cobra.Command{
+		Use:   "show MODULE",
+		Short: "Show one member: how control knows it, and how it sees itself",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			s, err := cl.Status(c.Context())
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(s.Members, func(m admin.MemberStatus) bool { return m.Module == args[0] })
+			if i < 0 {
+				return admin.Errorf(admin.NotFound, "no_module", "\"drmesh module ls\" lists the modules", "no module %s", args[0])
+			}
+			answer := struct {
+				admin.MemberStatus
+				View    *admin.Status `json:"view"` // null: it does not answer
+				Problem *admin.Error  `json:"problem,omitempty"`
+			}{MemberStatus: s.Members[i]}
+			if answer.View, err = cl.StatusOf(c.Context(), args[0]); err != nil {
+				answer.View, answer.Problem = nil, admin.AsError(err)
+			}
+			return a.emit(answer, func(t *table) {
+				m := answer.MemberStatus
+				t.row("member", m.Module, "number", m.Number, m.Role, m.Status)
+				t.row("voter", m.Voter)
+				t.row("addresses", m.Addresses)
+				if answer.Problem != nil {
+					t.row("view", "unknown: "+answer.Problem.Message)
+					return
+				}
+				t.row()
+				showStatus(t, answer.View)
+			})
+		},
+	}
+	return nest("module", "Members of the mesh", ls, show)
 }

@@ -1,77 +1,108 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
+// waiting is what commands wait for that show how far the mesh is.
+type waiting struct {
+	what      string
+	timeout   time.Duration
+	reachable bool
+}
+
+func (w *waiting) flags(f *pflag.FlagSet) {
+	f.StringVar(&w.what, "wait-for", "", "wait for `what`: caught-up (all that members had when the command began is applied here)")
+	f.DurationVar(&w.timeout, "timeout", time.Minute, "how long to wait")
+	f.BoolVar(&w.reachable, "reachable", false, "leave out members that cannot be asked, and name them")
+}
+
+// check refuses what cannot be waited for.
+func (w *waiting) check(command string) error {
+	if w.what != "" && w.what != "caught-up" {
+		return usage("%s: --wait-for %s: there is caught-up", command, w.what)
+	}
+	if w.reachable && w.what == "" {
+		return usage("%s: --reachable goes with --wait-for caught-up", command)
+	}
+	return nil
+}
+
+// wait waits; nil if nothing is waited for.
+func (a *app) wait(ctx context.Context, cl *client.Client, w *waiting) (*admin.CaughtUp, error) {
+	if w.what == "" {
+		return nil, nil
+	}
+	u, err := cl.CaughtUp(ctx, admin.CaughtUpRequest{Timeout: w.timeout, Reachable: w.reachable})
+	if err != nil {
+		return nil, err
+	}
+	if !u.CaughtUp {
+		why := ""
+		if len(u.Left) > 0 {
+			why = "; could not ask " + strings.Join(u.Left, ", ")
+		}
+		return nil, admin.Errorf(admin.TimedOut, "not_caught_up", "wait longer with --timeout; --reachable leaves out members that cannot be asked",
+			"not caught up after %v: %d records behind%s", w.timeout, u.Behind, why)
+	}
+	if len(u.Left) > 0 {
+		a.say("left out, could not be asked: %s", strings.Join(u.Left, ", "))
+	}
+	return u, nil
+}
+
 func (a *app) statusCommand() *cobra.Command {
-	var matrix, reachable bool
-	var wait string
-	var timeout time.Duration
+	var matrix bool
+	var module string
+	w := waiting{}
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show the module's view of itself and the mesh",
+		Short: "Show a module's view of itself and the mesh",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
-			if wait != "" && wait != "caught-up" {
-				return usage("status: --wait-for %s: there is caught-up", wait)
-			}
-			if reachable && wait == "" {
-				return usage("status: --reachable goes with --wait-for caught-up")
+			if err := w.check("status"); err != nil {
+				return err
 			}
 			cl, err := a.open(ctx)
 			if err != nil {
 				return err
 			}
 			defer cl.Close()
-			answer := struct {
-				*admin.Status
-				CaughtUp *admin.CaughtUp `json:"caught_up,omitempty"`
-			}{}
-			if wait != "" {
-				u, err := cl.CaughtUp(ctx, admin.CaughtUpRequest{Timeout: timeout, Reachable: reachable})
+			u, err := a.wait(ctx, cl, &w)
+			if err != nil {
+				return err
+			}
+			if matrix {
+				rows, err := cl.Matrix(ctx)
 				if err != nil {
 					return err
 				}
-				if !u.CaughtUp {
-					why := ""
-					if len(u.Left) > 0 {
-						why = "; could not ask " + strings.Join(u.Left, ", ")
-					}
-					return admin.Errorf(admin.TimedOut, "not_caught_up", "wait longer with --timeout; --reachable leaves out members that cannot be asked",
-						"not caught up after %v: %d records behind%s", timeout, u.Behind, why)
-				}
-				if len(u.Left) > 0 {
-					a.say("left out, could not be asked: %s", strings.Join(u.Left, ", "))
-				}
-				answer.CaughtUp = u
+				return a.matrix(rows)
 			}
-			if answer.Status, err = cl.Status(ctx); err != nil {
+			answer := struct {
+				*admin.Status
+				CaughtUp *admin.CaughtUp `json:"caught_up,omitempty"`
+			}{CaughtUp: u}
+			if answer.Status, err = cl.StatusOf(ctx, module); err != nil {
 				return err
-			}
-			st := answer.Status
-			st.Alarms, st.Streams, st.Members = list(st.Alarms), list(st.Streams), list(st.Members)
-			for i := range st.Streams {
-				st.Streams[i].Peers = list(st.Streams[i].Peers)
-			}
-			if matrix {
-				return a.matrix(answer.Status)
 			}
 			return a.emit(answer, func(t *table) { showStatus(t, answer.Status) })
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&matrix, "matrix", false, "each stream by each module: how far it is durable there")
-	f.StringVar(&wait, "wait-for", "", "wait for `what`: caught-up (all that members had when the command began is applied here)")
-	f.DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
-	f.BoolVar(&reachable, "reachable", false, "leave out members that cannot be asked, and name them")
+	f.BoolVar(&matrix, "matrix", false, "each stream by each module: how far it is applied there")
+	f.StringVar(&module, "module", "", "the view of this `module`, asked through the mesh")
+	w.flags(f)
 	return c
 }
 
@@ -92,7 +123,7 @@ func showStatus(t *table, s *admin.Status) {
 		t.row("ALARM", x)
 	}
 	t.row()
-	t.row("STREAM", "WRITTEN", "HERE", "LAG", "LAG_S", "FROM", "HEAD_AGE_S")
+	t.row("STREAM", "WRITTEN", "RECEIVED", "HERE", "LAG", "LAG_BYTES", "LAG_S", "FROM", "HEAD_AGE_S")
 	for _, x := range s.Streams {
 		from := x.From
 		if x.Own {
@@ -101,55 +132,99 @@ func showStatus(t *table, s *admin.Status) {
 		if x.Ended {
 			from = strings.TrimSpace(from + " (ended)")
 		}
-		t.row(x.Stream, x.Written, x.Durable, x.Lag, x.LagS, from, x.HeadAge)
+		t.row(x.Stream, x.Written, x.Received, x.Durable, x.Lag, x.LagBytes, x.LagS, from, x.HeadAge)
 	}
 }
 
-// cellOf is one stream at one module.
+// cellOf is one stream at one module, in the matrix.
 type cellOf struct {
-	Durable *uint64  `json:"durable"` // null: unknown
-	AgeS    *float64 `json:"age_s"`
+	Durable *uint64 `json:"durable"` // null: unknown
+	admin.MatrixCell
 }
 
-// matrix shows each stream by each module, as this module has heard of it.
-func (a *app) matrix(s *admin.Status) error {
-	modules := []string{s.Module}
-	for _, m := range s.Members {
-		if !slices.Contains(modules, m.Module) && m.Status != "left" && m.Status != "removed" {
-			modules = append(modules, m.Module)
-		}
-	}
+// matrix shows each stream by each module.
+func (a *app) matrix(rows []admin.MatrixRow) error {
 	type row struct {
 		Stream  string            `json:"stream"`
 		Written *uint64           `json:"written"`
 		At      map[string]cellOf `json:"at"`
 	}
-	rows := []row{}
-	for _, st := range s.Streams {
-		r := row{st.Stream, st.Written, map[string]cellOf{}}
-		for _, m := range modules {
-			r.At[m] = cellOf{}
+	var modules []string
+	out := []row{}
+	for _, r := range rows {
+		x := row{r.Stream, r.Written, map[string]cellOf{}}
+		for _, c := range r.Cells {
+			x.At[c.Module] = cellOf{c.Applied, c}
+			if !slices.Contains(modules, c.Module) {
+				modules = append(modules, c.Module)
+			}
 		}
-		zero := 0.0
-		d := st.Durable
-		r.At[s.Module] = cellOf{&d, &zero}
-		for _, p := range st.Peers {
-			r.At[p.Module] = cellOf{p.Durable, p.AgeS}
-		}
-		rows = append(rows, r)
+		out = append(out, x)
 	}
-	return a.emit(rows, func(t *table) {
+	slices.Sort(modules)
+	return a.emit(out, func(t *table) {
 		head := []any{"STREAM", "WRITTEN"}
 		for _, m := range modules {
 			head = append(head, m)
 		}
 		t.row(head...)
-		for _, r := range rows {
+		for _, r := range out {
 			line := []any{r.Stream, r.Written}
 			for _, m := range modules {
-				line = append(line, r.At[m].Durable)
+				c, goes := r.At[m]
+				switch {
+				case !goes:
+					line = append(line, "-")
+				case c.Absent:
+					line = append(line, cell(c.Durable)+" (absent)")
+				default:
+					line = append(line, c.Durable)
+				}
 			}
 			t.row(line...)
 		}
 	})
+}
+
+func (a *app) lagCommand() *cobra.Command {
+	w := waiting{}
+	c := &cobra.Command{
+		Use:   "lag",
+		Short: "Show how far each stream is at each module, and how old that is",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := w.check("lag"); err != nil {
+				return err
+			}
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			if _, err := a.wait(c.Context(), cl, &w); err != nil {
+				return err
+			}
+			rows, err := cl.Matrix(c.Context())
+			if err != nil {
+				return err
+			}
+			return a.emit(list(rows), func(t *table) {
+				t.row("STREAM", "MODULE", "WRITTEN", "SENT", "RECEIVED", "APPLIED", "ACKED", "LAG", "LAG_BYTES", "LAG_S", "AGE_S", "NOTE")
+				for _, r := range rows {
+					for _, c := range r.Cells {
+						if c.Module == r.Origin {
+							continue
+						}
+						note := ""
+						if c.Absent {
+							note = "ABSENT"
+						}
+						t.row(r.Stream, c.Module, r.Written, c.Sent, c.Received, c.Applied, c.Acknowledged, c.LagRecords, c.LagBytes, c.LagS, c.AgeS, note)
+					}
+				}
+			})
+		},
+	}
+	w.flags(c.Flags())
+	return c
 }

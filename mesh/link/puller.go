@@ -180,6 +180,9 @@ func (p *Puller) Source(s origin.Stream) origin.Module {
 	return 0
 }
 
+// Streams lists the streams that are known of, in order.
+func (p *Puller) Streams() []origin.Stream { return p.sorted() }
+
 // Restless reports whether time alone can bring about an effect soon: a Tick
 // is worth while after Patience. Otherwise one a second will do.
 func (p *Puller) Restless() bool {

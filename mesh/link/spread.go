@@ -149,6 +149,15 @@ func (p *Spread) Credit(s origin.Stream, n, most int64) {
 	}
 }
 
+// Positions tells how far each stream was given out to links, in order.
+func (p *Spread) Positions() []origin.StreamSeq {
+	l := make([]origin.StreamSeq, 0, len(p.order))
+	for _, s := range p.order {
+		l = append(l, origin.StreamSeq{Stream: s, Seq: p.streams[s].at})
+	}
+	return l
+}
+
 // Standing is how many streams are subscribed.
 func (p *Spread) Standing() int { return len(p.order) }
 
