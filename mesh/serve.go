@@ -67,10 +67,10 @@ func (w *lane) poke() {
 	}
 }
 
-// poke wakes all lanes but one; the caller holds mu.
-func (v *served) poke(but *lane) {
+// poke wakes all lanes; the caller holds mu.
+func (v *served) poke() {
 	for _, w := range v.lanes {
-		if w != nil && w != but {
+		if w != nil {
 			w.poke()
 		}
 	}
@@ -209,7 +209,7 @@ func (v *served) frame(t wire.Type, body []byte) error {
 		}
 		v.mu.Lock()
 		v.spread.Credit(x.Stream, int64(min(x.Bytes, maxCredit)), maxCredit)
-		v.poke(nil)
+		v.poke()
 		v.mu.Unlock()
 	case wire.TypeUnsubscribe:
 		s, err := wire.DecodeUnsubscribe(body)
@@ -243,7 +243,7 @@ func (v *served) subscribe(x *wire.Subscribe) error {
 	} else {
 		v.spread.Subscribe(x.Stream, x.After.Seq, int64(min(x.Credit, maxCredit)))
 	}
-	v.poke(nil)
+	v.poke()
 	v.mu.Unlock()
 	if forked {
 		m.cfg.Sink.Fork(v.peer, x.Stream, x.After.Seq, h, x.After.Hash)
@@ -278,7 +278,7 @@ func (m *Mesh) attach(ctx context.Context, peer origin.Module, conn *paced, r io
 	old := v.lanes[w.n]
 	v.lanes[w.n] = w
 	v.spread.Up(time.Now(), w.n, roundTrip(conn.Conn))
-	v.poke(nil)
+	v.poke()
 	v.mu.Unlock()
 	if old != nil {
 		reset(old.conn.Conn)
@@ -292,7 +292,7 @@ func (m *Mesh) attach(ctx context.Context, peer origin.Module, conn *paced, r io
 		if mine {
 			v.lanes[w.n] = nil
 			v.spread.Down(time.Now(), w.n)
-			v.poke(nil)
+			v.poke()
 		}
 		v.mu.Unlock()
 		m.mu.Lock()
@@ -325,7 +325,7 @@ func (m *Mesh) attach(ctx context.Context, peer origin.Module, conn *paced, r io
 		}
 		v.mu.Lock()
 		ok := v.lanes[w.n] != w || v.spread.Taken(time.Now(), w.n, runs)
-		v.poke(nil)
+		w.poke() // there is room in its window
 		v.mu.Unlock()
 		if !ok {
 			return fmt.Errorf("module %d took %d runs from link %d, so many were not sent", peer, runs, w.n)
@@ -546,12 +546,16 @@ func (w *lane) run(o link.Order) (rest link.Order, again bool, err error) {
 		if o, ends := v.spread.Fail(w.n); ends && len(v.tell) < maxOut {
 			v.tell = wire.AppendPruned(v.tell, o.Stream, o.After)
 		}
-		v.poke(nil)
+		v.poke()
 		v.mu.Unlock()
 		return rest, false, nil
 	}
 	rest, again = v.spread.Sent(time.Now(), w.n, o.After+origin.Seq(len(run.Entries)), n)
-	v.poke(w) // the stream is free for others
+	for _, x := range v.lanes[1:] { // lane 0 waits for the others to fail
+		if x != nil && x != w {
+			x.poke() // the stream is free for it
+		}
+	}
 	v.mu.Unlock()
 	if len(run.Entries) == 0 {
 		return rest, false, nil

@@ -255,7 +255,7 @@ func (p *Puller) Step(now time.Time, ev Event) []Effect {
 			return nil
 		}
 		x.source = 0
-		return p.choose(now, e.Stream, []Effect{Unsubscribe{e.Peer, e.Stream}})
+		return p.choose(now, e.Stream, []Effect{Unsubscribe(e)})
 	case Restart:
 		return p.restart(now, e.Vector)
 	case Tick:
