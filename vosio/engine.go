@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -253,6 +254,24 @@ func (e *Engine) file(full string) (*file, error) {
 		return f, nil
 	}
 	return nil, fmt.Errorf("find %s: %w", full, call.ObjectNotFound)
+}
+
+// readable is file for who only reads: what the tables took out of a share that
+// is still here stays where it was, until the module has a file of its own
+// there. Nobody may write it, and no path leads a change to it.
+func (e *Engine) readable(full string) (*file, error) {
+	f, err := e.file(full)
+	if err == nil || e.resolve(full).share != nil {
+		return f, err
+	}
+	for _, s := range e.table().Shares() {
+		if rel, ok := strings.CutPrefix(full, s.Root+">"); ok {
+			if f := e.cat.lookup(s.Name, rel); f != nil {
+				return f, nil
+			}
+		}
+	}
+	return nil, err
 }
 
 func (e *Engine) fileByID(id origin.FileID) *file { return e.cat.file(id) }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -158,7 +159,7 @@ func (p *Process) getLayout(_ context.Context, q *call.Request, r *call.Reply) e
 	if err != nil {
 		return err
 	}
-	f, err := p.e.file(full)
+	f, err := p.e.readable(full)
 	if err != nil {
 		return err
 	}
@@ -255,7 +256,7 @@ func (e *Engine) dirs(full string) []string {
 		}
 	}
 	sort.Strings(l)
-	return l
+	return slices.Compact(l) // a share's may be the module's own, too
 }
 
 func (p *Process) createDir(ctx context.Context, q *call.Request, _ *call.Reply) error {
@@ -297,7 +298,7 @@ func (p *Process) copyFile(ctx context.Context, q *call.Request, _ *call.Reply) 
 	if from == to {
 		return fmt.Errorf("copy %s to itself: %w", from, call.FileExists)
 	}
-	src, err := e.file(from)
+	src, err := e.readable(from)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,8 @@ func (e *Engine) info(f *file) FileInfo {
 	return i
 }
 
-// Files lists the files below a directory (at any depth), by path; ” is all.
+// Files lists the files below a directory (at any depth), by path; ” is all. Of
+// those of a share that the module has files of its own in the place of, its own.
 func (e *Engine) Files(under string) []FileInfo {
 	e.cat.mu.RLock()
 	var l []*file
@@ -94,9 +95,13 @@ func (e *Engine) Files(under string) []FileInfo {
 	var out []FileInfo
 	for _, f := range l {
 		i := e.info(f)
-		if under == "" || strings.HasPrefix(i.Path, under+">") {
-			out = append(out, i)
+		if under != "" && !strings.HasPrefix(i.Path, under+">") {
+			continue
 		}
+		if f.share != "" && e.cat.lookup("", i.Path) != nil && e.resolve(i.Path).share == nil {
+			continue
+		}
+		out = append(out, i)
 	}
 	sort.Slice(out, func(a, b int) bool { return out[a].Path < out[b].Path })
 	return out
@@ -104,7 +109,7 @@ func (e *Engine) Files(under string) []FileInfo {
 
 // Info tells of one file, by full path.
 func (e *Engine) Info(full string) (FileInfo, error) {
-	f, err := e.file(full)
+	f, err := e.readable(full)
 	if err != nil {
 		return FileInfo{}, err
 	}
@@ -134,7 +139,7 @@ func (e *Engine) InfoByID(id origin.FileID) (FileInfo, bool) {
 func (e *Engine) Digest(full string) (digest string, records, parked int64, err error) {
 	snap := e.db.NewSnapshot()
 	defer snap.Close()
-	f, err := e.file(full)
+	f, err := e.readable(full)
 	if err != nil {
 		return "", 0, 0, err
 	}
@@ -188,7 +193,7 @@ func bytesOf(h hash.Hash, b []byte) {
 // AddressOf gives the address of a record by what a person calls it: a number,
 // or the key of the file's identity.
 func (e *Engine) AddressOf(full, key string) (origin.FileID, []byte, error) {
-	f, err := e.file(full)
+	f, err := e.readable(full)
 	if err != nil {
 		return origin.FileID{}, nil, err
 	}

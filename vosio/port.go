@@ -187,6 +187,11 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 		}
 	}
 	f, err := e.file(x.path)
+	if err != nil && q.IO != call.Output && q.IO != call.Append {
+		if f, err = e.readable(x.path); err == nil && writes {
+			return fmt.Errorf("open %s: the tables exclude it: %w", x.path, call.NoAccess)
+		}
+	}
 	created := false
 	if err != nil {
 		if call.CodeOf(err) != call.ObjectNotFound || q.IO != call.Output && q.IO != call.Append {

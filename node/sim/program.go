@@ -83,12 +83,12 @@ func (p *program) index(rel, name string, pos, n, switches int) error {
 }
 
 // open opens a port, without locks: others of the module write, too.
-func (p *program) open(rel string, access int, index string) (int, error) {
+func (p *program) open(rel string, io, access int, index string) (int, error) {
 	r, err := p.do(call.Request{Call: "s$attach_port", Path: p.full(rel)})
 	if err != nil {
 		return 0, err
 	}
-	err = p.just(call.Request{Call: "s$open", Port: r.Port, IO: call.Update, Lock: call.DontSetLock, Access: access, Index: index})
+	err = p.just(call.Request{Call: "s$open", Port: r.Port, IO: io, Lock: call.DontSetLock, Access: access, Index: index})
 	if err != nil {
 		return 0, errors.Join(err, p.just(call.Request{Call: "s$detach_port", Port: r.Port}))
 	}
@@ -102,7 +102,7 @@ func (p *program) on(rel string, q call.Request) (call.Reply, error) {
 		id := p.ports[rel]
 		if id == 0 {
 			var err error
-			if id, err = p.open(rel, call.Sequential, ""); err != nil {
+			if id, err = p.open(rel, call.Update, call.Sequential, ""); err != nil {
 				return call.Reply{}, err
 			}
 			p.ports[rel] = id
@@ -169,7 +169,7 @@ func (p *program) rewrite(rel string, data []byte) error {
 
 // put rewrites a record by key through a port that has read nothing.
 func (p *program) put(rel, key string, data []byte) error {
-	id, err := p.open(rel, call.Indexed, "id")
+	id, err := p.open(rel, call.Update, call.Indexed, "id")
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (p *program) records(rel, index string) (out []string, err error) {
 	if index == "" {
 		access = call.Sequential
 	}
-	id, err := p.open(rel, access, index)
+	id, err := p.open(rel, call.Input, access, index)
 	if err != nil {
 		return nil, err
 	}
