@@ -142,7 +142,9 @@ func TestStablePrefix(t *testing.T) {
 	}
 	eventually(t, "all is stable", whole(302))
 	cut(true)
-	eventually(t, "the link is seen as paused", func() bool { return linkState(t, nodes[0], "%west#m1") == "paused" && linkState(t, nodes[1], "%east#m1") == "paused" })
+	eventually(t, "the link is seen as paused", func() bool {
+		return linkState(t, nodes[0], "%west#m1") == "paused" && linkState(t, nodes[1], "%east#m1") == "paused"
+	})
 	put(t, nodes[0], "main:audit", "of east alone", "once more")
 	put(t, nodes[1], "main:audit", "of west alone")
 	if got, err := content(nodes[0], "main:audit"); err != nil || len(got) == 0 {

@@ -41,7 +41,7 @@ func view(t testing.TB, n *Node) map[string]string {
 			indexes = append(indexes, strings.Fields(x)[0])
 		}
 		for _, x := range indexes {
-			o := call.OpenOptions{IO: call.Input, Lock: call.DontSetLock, Access: call.Sequential}
+			o := call.OpenOptions{IO: call.DirtyInput, Lock: call.DontSetLock, Access: call.Sequential}
 			if x != "" {
 				o.Access, o.Index = call.Indexed, x
 			}

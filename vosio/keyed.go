@@ -87,11 +87,8 @@ func (p *Process) locate(x *port, f *file, ix *index, key []byte, relation int) 
 
 // keyed finds the open port, file, index and key of a keyed read or position.
 func (p *Process) keyed(q *call.Request) (*port, *file, *index, []byte, error) {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toRead(q.Port)
 	if err != nil {
-		return nil, nil, nil, nil, err
-	}
-	if err := x.mayRead(); err != nil {
 		return nil, nil, nil, nil, err
 	}
 	ix, err := x.keyIndex(f, q.Index)
@@ -138,11 +135,8 @@ func (p *Process) keyedPosition(_ context.Context, q *call.Request, _ *call.Repl
 }
 
 func (p *Process) keyedWrite(ctx context.Context, q *call.Request, r *call.Reply) error {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toWrite(q.Port)
 	if err != nil {
-		return err
-	}
-	if err := x.mayWrite(); err != nil {
 		return err
 	}
 	if x.access != call.Indexed {
@@ -154,11 +148,8 @@ func (p *Process) keyedWrite(ctx context.Context, q *call.Request, r *call.Reply
 // ofKey finds the record that a keyed rewrite or delete means: the current one
 // if it has the key, else the first that has.
 func (p *Process) ofKey(q *call.Request) (*port, *file, *rec, spot, *index, error) {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toUpdate(q.Port)
 	if err != nil {
-		return nil, nil, nil, nil, nil, err
-	}
-	if err := x.mayUpdate(); err != nil {
 		return nil, nil, nil, nil, nil, err
 	}
 	ix, err := x.keyIndex(f, "")

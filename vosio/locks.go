@@ -155,6 +155,13 @@ func (l *lockTable) release(o lock.Owner, object string) {
 	l.mu.Unlock()
 }
 
+// weaken gives an owner's lock another mode that keeps out fewer others.
+func (l *lockTable) weaken(o lock.Owner, object string, m lock.Mode) {
+	l.mu.Lock()
+	l.serve(l.t.Weaken(o, object, m))
+	l.mu.Unlock()
+}
+
 func (l *lockTable) releaseAll(o lock.Owner) {
 	l.mu.Lock()
 	delete(l.prio, o)

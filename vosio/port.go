@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -29,6 +30,9 @@ type port struct {
 	implicit   bool   // locks records for each call
 	stable     bool   // reads the stable prefix only: what was born at or below
 	below      origin.Stamp
+	unlocked   bool                // opened without locking: its I/O needs fileLock
+	fileLock   lock.Mode           // of s$lock_file
+	held       map[string]struct{} // record locks that outlast a call
 
 	// Position: section numbers are not needed to read it. cur is the record
 	// last read, written or positioned to; next is what s$seq_read gives.
@@ -140,6 +144,7 @@ func (p *Process) closePort(x *port) {
 		p.e.locks.releaseAll(x.owner)
 	}
 	x.isOpen, x.cur, x.positioned, x.next, x.shown = false, nil, false, nextPlace{}, nil
+	x.unlocked, x.fileLock, x.held = false, 0, nil
 	x.shownOld = nil
 }
 
@@ -262,6 +267,7 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 	x.stable, x.below = stable, 0
 	x.opens++
 	x.implicit = mode == call.ImplicitLocking && q.IO != call.DirtyInput
+	x.unlocked = mode == call.DontSetLock && q.IO != call.DirtyInput
 	x.rewind()
 	return nil
 }
@@ -296,6 +302,23 @@ func (p *Process) view(f *file) pebble.Reader {
 	return p.e.db
 }
 
+// toRead finds an open port that may read.
+func (p *Process) toRead(id int) (*port, *file, error) { return p.openedFor(id, (*port).mayRead) }
+
+// toWrite finds an open port that may add records.
+func (p *Process) toWrite(id int) (*port, *file, error) { return p.openedFor(id, (*port).mayWrite) }
+
+// toUpdate finds an open port that may rewrite and delete.
+func (p *Process) toUpdate(id int) (*port, *file, error) { return p.openedFor(id, (*port).mayUpdate) }
+
+func (p *Process) openedFor(id int, may func(*port) error) (*port, *file, error) {
+	x, f, err := p.opened(id)
+	if err == nil {
+		err = may(x)
+	}
+	return x, f, err
+}
+
 func (x *port) mayRead() error {
 	if x.io == call.Input || x.io == call.Update || x.io == call.DirtyInput {
 		return nil
@@ -325,27 +348,34 @@ func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte,
 		return free, nil
 	}
 	object := recordObject(f.id, addr)
-	if p.txn != nil && f.attribute(attrTransaction) == "1" {
-		if p.txn.aborted.Load() {
-			return free, fmt.Errorf("lock a record of %s: %w", x.path, call.TPAborted)
-		}
-		if err := p.e.locks.acquire(ctx, p.txn.owner, object, m, lockWait, call.RecordInUse); err != nil {
-			if call.CodeOf(err) == call.TPAborted || call.CodeOf(err) == call.Timeout {
-				p.txn.aborted.Store(true)
-				p.e.locks.releaseAll(p.txn.owner)
-				return free, fmt.Errorf("lock a record of %s: %w", x.path, call.TPAborted)
-			}
-			return free, err
-		}
-		return free, nil
+	if p.inTransaction(f) {
+		return free, p.lockInTransaction(ctx, x, object, m, lockWait, call.RecordInUse)
 	}
-	if !x.implicit {
+	if _, held := x.held[object]; held || !x.implicit {
 		return free, nil
 	}
 	if err := p.e.locks.acquire(ctx, x.owner, object, m, lockWait, call.RecordInUse); err != nil {
 		return free, fmt.Errorf("lock a record of %s: %w", x.path, err)
 	}
 	return func() { p.e.locks.release(x.owner, object) }, nil
+}
+
+// lockInTransaction takes a record's lock for the rest of the transaction. One
+// that loses, or has waited for too long, is aborted.
+func (p *Process) lockInTransaction(ctx context.Context, x *port, object string, m lock.Mode, limit time.Duration, busy call.Code) error {
+	if p.txn.aborted.Load() {
+		return fmt.Errorf("lock a record of %s: %w", x.path, call.TPAborted)
+	}
+	err := p.e.locks.acquire(ctx, p.txn.owner, object, m, limit, busy)
+	if c := call.CodeOf(err); err != nil && (c == call.TPAborted || c == call.Timeout) {
+		p.txn.aborted.Store(true)
+		p.e.locks.releaseAll(p.txn.owner)
+		err = call.TPAborted
+	}
+	if err != nil {
+		return fmt.Errorf("lock a record of %s: %w", x.path, err)
+	}
+	return nil
 }
 
 // show remembers what a read showed, on a port that can rewrite it.

@@ -120,6 +120,9 @@ func (p *Process) readAt(ctx context.Context, x *port, f *file, n nextPlace, end
 // readFound reads what find finds under its lock, and makes it current. When
 // the record was moved or deleted before its lock came, it finds anew.
 func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, find func() (*rec, spot, error)) (*rec, error) {
+	if err := p.mayTouch(x, f, lock.Shared); err != nil {
+		return nil, err
+	}
 	for {
 		r, at, err := find()
 		if err != nil {
@@ -300,6 +303,9 @@ func (p *Process) write(ctx context.Context, x *port, f *file, ch change) (commi
 			return committed{}, fmt.Errorf("write %s: %w", x.path, call.NoTransaction)
 		}
 		return p.txn.write(ctx, p, x, ch)
+	}
+	if err := p.mayTouch(x, f, lock.Exclusive); err != nil {
+		return committed{}, err
 	}
 	if ch.kind != insert {
 		if dots, ok := x.seen(ch.addr); ok {

@@ -14,10 +14,14 @@ func (p *Process) numbered(q *call.Request) (*port, *file, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return x, f, x.needsNumbers(f)
+}
+
+func (x *port) needsNumbers(f *file) error {
 	if !f.numbered() {
-		return nil, nil, fmt.Errorf("%s is %s: %w", x.path, call.OrgName(f.org), call.InvalidFileType)
+		return fmt.Errorf("%s is %s: %w", x.path, call.OrgName(f.org), call.InvalidFileType)
 	}
-	return x, f, nil
+	return nil
 }
 
 func checkNumber(x *port, n int64) error {

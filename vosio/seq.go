@@ -10,17 +10,15 @@ import (
 
 	"drmesh/origin"
 	"drmesh/vosio/call"
+	"drmesh/vosio/lock"
 	"drmesh/vosio/record"
 )
 
 func oneDot(c committed) []origin.OpDot { return []origin.OpDot{c.dot} }
 
 func (p *Process) seqRead(ctx context.Context, q *call.Request, r *call.Reply) error {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toRead(q.Port)
 	if err != nil {
-		return err
-	}
-	if err := x.mayRead(); err != nil {
 		return err
 	}
 	got, err := p.readAt(ctx, x, f, x.next, call.EndOfFile)
@@ -31,11 +29,8 @@ func (p *Process) seqRead(ctx context.Context, q *call.Request, r *call.Reply) e
 }
 
 func (p *Process) seqPosition(ctx context.Context, q *call.Request, _ *call.Reply) error {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toRead(q.Port)
 	if err != nil {
-		return err
-	}
-	if err := x.mayRead(); err != nil {
 		return err
 	}
 	if err := p.refresh(ctx, x, f); err != nil {
@@ -67,11 +62,8 @@ func (p *Process) both(q *call.Request, first, then func() error) error {
 }
 
 func (p *Process) seqWrite(ctx context.Context, q *call.Request, r *call.Reply) error {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toWrite(q.Port)
 	if err != nil {
-		return err
-	}
-	if err := x.mayWrite(); err != nil {
 		return err
 	}
 	return p.insert(ctx, x, f, nil, q.Data, r)
@@ -99,11 +91,8 @@ func (x *port) current() (*rec, error) {
 }
 
 func (p *Process) seqRewrite(ctx context.Context, q *call.Request, _ *call.Reply) error {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toUpdate(q.Port)
 	if err != nil {
-		return err
-	}
-	if err := x.mayUpdate(); err != nil {
 		return err
 	}
 	cur, err := x.current()
@@ -161,11 +150,8 @@ func (p *Process) erase(ctx context.Context, x *port, f *file, cur *rec) error {
 }
 
 func (p *Process) seqDelete(ctx context.Context, q *call.Request, _ *call.Reply) error {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toUpdate(q.Port)
 	if err != nil {
-		return err
-	}
-	if err := x.mayUpdate(); err != nil {
 		return err
 	}
 	cur, err := x.current()
@@ -203,11 +189,11 @@ func (p *Process) seqPositionDelete(ctx context.Context, q *call.Request, r *cal
 // truncateOpenFile removes the records from the next one to the end; all of
 // them right after an open, which is one operation.
 func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
-	x, f, err := p.opened(q.Port)
+	x, f, err := p.toWrite(q.Port)
 	if err != nil {
 		return err
 	}
-	if err := x.mayWrite(); err != nil {
+	if err := p.mayTouch(x, f, lock.Exclusive); err != nil {
 		return err
 	}
 	if p.e.locks.inUse(x.owner, f.id) {

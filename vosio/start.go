@@ -53,7 +53,7 @@ func (p *Process) startInsert(ctx context.Context, q *call.Request, r *call.Repl
 	}
 	x, f, err := p.opened(q.Port)
 	switch {
-	case err != nil, x.mayWrite() != nil, q.Call == "s$keyed_write" && x.access != call.Indexed,
+	case err != nil, x.mayWrite() != nil, p.mayTouch(x, f, lock.Exclusive) != nil, q.Call == "s$keyed_write" && x.access != call.Indexed,
 		f.attribute(attrTransaction) == "1", p.e.waits(f), f.share != "" && p.e.slow.Load() > 0, f.share != "" && p.e.forbidFile(f, p.name) != nil, checkLength(f, len(q.Data)) != nil:
 		return false
 	}
@@ -62,7 +62,7 @@ func (p *Process) startInsert(ctx context.Context, q *call.Request, r *call.Repl
 		addr = record.AppendKey(nil, f.identity.number, f.identity.AppendKeyOf(nil, q.Data))
 	}
 	free := func() {}
-	if object := recordObject(f.id, addr); addr != nil && x.implicit {
+	if object := recordObject(f.id, addr); addr != nil && x.implicit && !p.holds(x, f, addr) {
 		// Who has to wait does so with no write under way, as one call does.
 		if p.e.locks.acquire(ctx, x.owner, object, lock.Exclusive, noWait, call.RecordInUse) != nil {
 			return false

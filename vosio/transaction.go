@@ -27,6 +27,7 @@ type transaction struct {
 	touched map[origin.FileID]bool
 	group   origin.Group // of the shared files that it wrote; 0: none yet
 	hungry  bool         // remote txns wait for it
+	atEnd   []func()     // file locks to be given back
 	n       uint32
 	saved   map[*port]savedPosition
 	// aborted is set by whoever made it lose: a deadlock's winner, or a lock
@@ -430,6 +431,9 @@ func (p *Process) endTransaction() {
 		p.losses = 0
 	}
 	p.e.locks.releaseAll(p.txn.owner)
+	for _, free := range p.txn.atEnd {
+		free()
+	}
 	p.txn.overlay.Close()
 	p.txn = nil
 	p.e.open.Add(-1)

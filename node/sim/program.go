@@ -82,7 +82,8 @@ func (p *program) index(rel, name string, pos, n, switches int) error {
 	return p.just(call.Request{Call: "s$create_index", Path: p.full(rel), Name: name, Components: []record.Component{{Position: pos, Length: n}}, Switches: switches})
 }
 
-// open opens a port, without locks: others of the module write, too.
+// open opens a port without locking: others of the module write, and delete the
+// file under it.
 func (p *program) open(rel string, io, access int, index string) (int, error) {
 	r, err := p.do(call.Request{Call: "s$attach_port", Path: p.full(rel)})
 	if err != nil {
@@ -108,7 +109,7 @@ func (p *program) on(rel string, q call.Request) (call.Reply, error) {
 			p.ports[rel] = id
 		}
 		q.Port = id
-		r, err := p.do(q)
+		r, err := p.locked(q)
 		if err == nil || again || call.CodeOf(err) != call.ObjectNotFound {
 			return r, err
 		}
@@ -117,6 +118,20 @@ func (p *program) on(rel string, q call.Request) (call.Reply, error) {
 			return r, err
 		}
 	}
+}
+
+// locked makes a call on a port, and if that needs a lock of the file has it for
+// the call.
+func (p *program) locked(q call.Request) (call.Reply, error) {
+	r, err := p.do(q)
+	if call.CodeOf(err) != call.FileNotLocked {
+		return r, err
+	}
+	if err := p.just(call.Request{Call: "s$lock_file", Port: q.Port, Lock: call.WriteLock, NoWait: true}); err != nil {
+		return r, err
+	}
+	r, err = p.do(q)
+	return r, errors.Join(err, p.just(call.Request{Call: "s$unlock_file", Port: q.Port}))
 }
 
 func (p *program) insert(rel string, data []byte) error {
@@ -173,7 +188,7 @@ func (p *program) put(rel, key string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	err = p.just(call.Request{Call: "s$keyed_rewrite", Port: id, Key: []byte(key), Data: data})
+	_, err = p.locked(call.Request{Call: "s$keyed_rewrite", Port: id, Key: []byte(key), Data: data})
 	return errors.Join(err, p.just(call.Request{Call: "s$detach_port", Port: id}))
 }
 
@@ -260,7 +275,7 @@ func (p *program) records(rel, index string) (out []string, err error) {
 	}
 	defer func() { err = errors.Join(err, p.just(call.Request{Call: "s$detach_port", Port: id})) }()
 	for {
-		r, err := p.do(call.Request{Call: "s$seq_read", Port: id})
+		r, err := p.locked(call.Request{Call: "s$seq_read", Port: id})
 		if call.CodeOf(err) == call.EndOfFile {
 			return out, nil
 		}

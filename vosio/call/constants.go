@@ -34,6 +34,13 @@ const (
 	ImplicitLocking = 4
 )
 
+// Types of s$lock_file, and of s$lock_region.
+const (
+	Unlock    = 0
+	ReadLock  = 1
+	WriteLock = 2
+)
+
 // Access modes of s$open.
 const (
 	Sequential = 1

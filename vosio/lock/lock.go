@@ -237,6 +237,21 @@ func (t *Table) free(dst []Owner, o Owner, name string) []Owner {
 	return t.serve(dst, name)
 }
 
+// Weaken makes an owner's Exclusive lock one of another mode, and gives those
+// that are served by it.
+func (t *Table) Weaken(o Owner, name string, m Mode) (served []Owner) {
+	x := t.objects[name]
+	if x == nil {
+		return nil
+	}
+	for i := range x.holders {
+		if h := &x.holders[i]; h.o == o && h.m == Exclusive {
+			h.m = m
+		}
+	}
+	return t.serve(nil, name)
+}
+
 // ReleaseAll frees all that an owner has and ends its wait, and gives those
 // that are served by it.
 func (t *Table) ReleaseAll(o Owner) (served []Owner) {

@@ -29,7 +29,7 @@ func showAll(l []Owner) string {
 }
 
 // TestTranscripts steps the table: "lock OWNER OBJECT s|x|i" waits for what is
-// not granted, "try" does not, "free OWNER OBJECT", "stop OWNER" ends a wait,
+// not granted, "try" does not, "free OWNER OBJECT", "weak OWNER OBJECT s|i" makes one weaker, "stop OWNER" ends a wait,
 // "end OWNER" frees all.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.td")
@@ -75,6 +75,8 @@ func TestTranscripts(t *testing.T) {
 					}
 				case "free":
 					then(l.Release(o, object))
+				case "weak":
+					then(l.Weaken(o, object, modes[mode]))
 				case "stop":
 					then(l.Stop(o))
 				case "end":

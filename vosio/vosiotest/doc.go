@@ -272,6 +272,7 @@ func show(q *call.Request, r *call.Reply) string {
 var numbers = map[string]int{
 	"fixed": call.OrgFixed, "relative": call.OrgRelative, "sequential": call.OrgSequential, "stream": call.OrgStream,
 	"input": call.Input, "output": call.Output, "append": call.Append, "update": call.Update, "dirty": call.DirtyInput, "stable": call.StableInput,
+	"read": call.ReadLock, "write": call.WriteLock,
 	"set": call.SetLockDontWait, "wait": call.WaitForLock, "none": call.DontSetLock, "implicit": call.ImplicitLocking,
 	"seq": call.Sequential, "random": call.Random, "indexed": call.Indexed,
 	"beginning": call.PosBeginning, "end": call.PosEnd, "forward": call.PosForward, "backward": call.PosBackward,

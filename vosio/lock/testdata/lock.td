@@ -272,3 +272,28 @@ try 1 f s: true, 1 has it x
 lock 3 f i: behind 1
 end 1: 1 locked, 3 is served
 end 3: 0 locked
+
+new
+----
+
+# Alone for a while.
+steps
+lock 1 f i
+lock 1 f x
+lock 2 f i
+lock 3 f i
+weak 1 f i
+weak 1 f s
+end 1
+end 2
+end 3
+----
+lock 1 f i: 1 has it i
+lock 1 f x: 1 has it x
+lock 2 f i: behind 1
+lock 3 f i: behind 1
+weak 1 f i: 1 locked, 2 is served, 3 is served
+weak 1 f s: 1 locked
+end 1: 1 locked
+end 2: 1 locked
+end 3: 0 locked

@@ -231,7 +231,7 @@ a: seq_write_unlock p=1 data=x
 a: create_delete_record_index path=%s#d>main>new
 a: nonsense
 ----
-e$not_available
+e$invalid_io_type
 e$not_available
 e$not_available
 

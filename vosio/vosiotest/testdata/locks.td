@@ -114,16 +114,3 @@ ok port 2
 ok port 2
 ok
 ok "seen"
-
-# s$lock_file comes with a later release: until then an open without a lock reads
-# and writes without one.
-calls
-a: create_file path=%s#d>main>n org=sequential
-a: openpath path=%s#d>main>n io=update lock=none access=seq
-a: seq_write p=3 data=x
-a: seq_read p=3
-----
-ok
-ok port 3
-ok
-e$end_of_file
