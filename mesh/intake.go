@@ -220,7 +220,7 @@ func (f *feed) gaps(now time.Time) {
 // nothing more of the subscription is wanted.
 func (f *feed) deliver(s origin.Stream, sub *subscription, c link.Chunk) bool {
 	m := f.m
-	h, err := link.Verify(s, sub.at, c.Entries, c.Head, m.cfg.Key)
+	h, chain, err := link.Verify(s, sub.at, c.Entries, c.Head, m.cfg.Key)
 	if err != nil {
 		// Not a byte of it is kept. The session stands: other streams that
 		// come over it may be in order.
@@ -236,7 +236,7 @@ func (f *feed) deliver(s origin.Stream, sub *subscription, c link.Chunk) bool {
 		m.step(link.Full{Stream: s, Full: true})
 	}
 	var once sync.Once
-	m.cfg.Sink.Deliver(f.peer, Run{Stream: s, After: c.After, Entries: c.Entries, Head: c.Head}, h, func() {
+	m.cfg.Sink.Deliver(f.peer, Run{Stream: s, After: c.After, Entries: c.Entries, Head: c.Head, Chain: chain}, h, func() {
 		once.Do(func() { m.release(generation, s, c.Bytes) })
 	})
 	m.step(link.Received{Stream: s, At: h.Position})

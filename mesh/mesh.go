@@ -73,6 +73,7 @@ type Run struct {
 	After   origin.Seq
 	Entries [][]byte
 	Head    []byte
+	Chain   []origin.Hash // after each entry, of a run that was received and verified
 }
 
 // ErrPruned is what Source.Read gives when the entries asked for are gone.

@@ -169,7 +169,7 @@ func (s sink) Deliver(from origin.Module, run mesh.Run, head origin.Head, releas
 	}
 	n.heads.learn(head)
 	n.histories.mu.Lock()
-	against, err := n.histories.h.Run(run.Stream, run.After, run.Entries)
+	against, err := n.histories.h.Run(run.Stream, run.After, run.Chain)
 	n.histories.mu.Unlock()
 	if err != nil {
 		n.log.Error("histories could not be compared", "stream", run.Stream.String(), "err", err)

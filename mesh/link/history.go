@@ -66,9 +66,26 @@ func (h *Histories) hashAt(s origin.Stream, q origin.Seq) (origin.Hash, bool, er
 	return origin.Hash{}, false, nil
 }
 
+// trim forgets what the journal has by now.
+func (h *Histories) trim(s origin.Stream) {
+	a := h.ahead[s]
+	if a == nil {
+		return
+	}
+	tail := h.here.Tail(s).Seq
+	switch {
+	case tail >= a.end():
+		delete(h.ahead, s)
+	case tail > a.after:
+		a.hashes = a.hashes[tail-a.after:]
+		a.after = tail
+	}
+}
+
 // Head compares the context of a verified head. The first contradiction is
 // enough: ok is false if there is one.
 func (h *Histories) Head(head *origin.Head) (c Contradiction, ok bool, err error) {
+	h.trim(head.Stream)
 	for _, e := range head.Context {
 		if e.Hash.IsZero() || e.Stream == head.Stream {
 			continue
@@ -94,28 +111,17 @@ func (h *Histories) remember(s origin.Stream, n naming) {
 	}
 }
 
-// Run takes a verified run that goes to the applier, and gives the streams
-// whose writers had named another history of it.
-func (h *Histories) Run(s origin.Stream, after origin.Seq, entries [][]byte) ([]Contradiction, error) {
-	at, ok, err := h.hashAt(s, after)
-	if err != nil || !ok {
-		delete(h.ahead, s)
-		return nil, err
-	}
+// Run takes a verified run that goes to the applier, as the chain after each of
+// its entries, and gives the streams whose writers had named another history.
+func (h *Histories) Run(s origin.Stream, after origin.Seq, chain []origin.Hash) ([]Contradiction, error) {
+	h.trim(s)
 	a := h.ahead[s]
 	if a == nil || a.end() != after {
 		a = &ahead{after: after} // the first, or it came again from an earlier place
 		h.ahead[s] = a
 	}
-	if tail := h.here.Tail(s).Seq; tail > a.after {
-		n := min(int(tail-a.after), len(a.hashes))
-		a.hashes = append(a.hashes[:0], a.hashes[n:]...)
-		a.after += origin.Seq(n)
-	}
-	for _, e := range entries {
-		at = at.Next(e)
-		a.hashes = append(a.hashes, at)
-	}
+	a.hashes = append(a.hashes, chain...)
+	var err error
 	var out []Contradiction
 	h.named[s] = slices.DeleteFunc(h.named[s], func(n naming) bool {
 		if n.at.Seq > a.end() {

@@ -36,9 +36,9 @@ func TestHistories(t *testing.T) {
 	names := func(texts ...string) *origin.Head {
 		return &origin.Head{Stream: m3, Position: origin.Position{Seq: 7}, Context: []origin.StreamPosition{{Stream: m2, Position: place(m2, texts...)}}}
 	}
-	text := func(l []string) (out [][]byte) {
-		for _, x := range l {
-			out = append(out, []byte(x))
+	chain := func(after origin.Seq, l []string) (out []origin.Hash) {
+		for i := range l {
+			out = append(out, place(m2, append([]string{"a", "b", "c"}[:after:after], l[:i+1]...)...).Hash)
 		}
 		return out
 	}
@@ -77,7 +77,7 @@ func TestHistories(t *testing.T) {
 					}
 				}
 				if s.run != nil {
-					l, err := h.Run(m2, s.after, text(s.run))
+					l, err := h.Run(m2, s.after, chain(s.after, s.run))
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -18,23 +18,25 @@ var (
 
 // Verify checks a run of entries that follow the position from: their chain must lead to
 // the head's position, and the head must be signed by the stream's module.
-// Nothing of a run that fails may be applied or kept.
-func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte, key func(origin.Module) ed25519.PublicKey) (origin.Head, error) {
-	h, err := VerifyHead(head, key)
-	if err != nil {
-		return h, err
+// Nothing of a run that fails may be applied or kept. chain is the chain value
+// after each entry.
+func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte, key func(origin.Module) ed25519.PublicKey) (h origin.Head, chain []origin.Hash, err error) {
+	if h, err = VerifyHead(head, key); err != nil {
+		return h, nil, err
 	}
 	if h.Stream != s || h.Position.Seq != from.Seq+origin.Seq(len(entries)) {
-		return h, fmt.Errorf("verify %v:%d..%d: %w: the head is of %v:%d", s, from.Seq+1, from.Seq+origin.Seq(len(entries)), ErrChain, h.Stream, h.Position.Seq)
+		return h, nil, fmt.Errorf("verify %v:%d..%d: %w: the head is of %v:%d", s, from.Seq+1, from.Seq+origin.Seq(len(entries)), ErrChain, h.Stream, h.Position.Seq)
 	}
 	at := from.Hash
-	for _, e := range entries {
+	chain = make([]origin.Hash, len(entries))
+	for i, e := range entries {
 		at = at.Next(e)
+		chain[i] = at
 	}
 	if at != h.Position.Hash {
-		return h, fmt.Errorf("verify %v:%d..%d: %w", s, from.Seq+1, h.Position.Seq, ErrChain)
+		return h, nil, fmt.Errorf("verify %v:%d..%d: %w", s, from.Seq+1, h.Position.Seq, ErrChain)
 	}
-	return h, nil
+	return h, chain, nil
 }
 
 // VerifyHead checks a head's form and signature. key gives nil for a module

@@ -38,8 +38,8 @@ func run(s origin.Stream, from origin.Position, n int, key ed25519.PrivateKey) (
 func TestOnlyWhatItsOriginSignedIsTaken(t *testing.T) {
 	s, from := st(2), position(2, 0)
 	entries, head := run(s, from, 5, keyOf(2))
-	if h, err := Verify(s, from, entries, head, public); err != nil || h.Position.Seq != 5 {
-		t.Fatalf("an honest run: %+v, %v", h, err)
+	if h, chain, err := Verify(s, from, entries, head, public); err != nil || h.Position.Seq != 5 || len(chain) != 5 || chain[0] != from.Hash.Next(entries[0]) || chain[4] != h.Position.Hash {
+		t.Fatalf("an honest run: %+v, %v, %v", h, chain, err)
 	}
 	mine, forged := run(s, from, 5, keyOf(3))
 	changed := append([][]byte{}, entries...)
@@ -74,7 +74,7 @@ func TestOnlyWhatItsOriginSignedIsTaken(t *testing.T) {
 		{"half a head", s, from, entries, head[:len(head)/2], entry.ErrDamaged},
 		{"a head of a later version", s, from, entries, version, entry.ErrUnknown},
 	} {
-		if _, err := Verify(c.stream, c.from, c.entries, c.head, public); !errors.Is(err, c.want) {
+		if _, chain, err := Verify(c.stream, c.from, c.entries, c.head, public); !errors.Is(err, c.want) || chain != nil {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}
 	}

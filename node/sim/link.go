@@ -247,7 +247,7 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 		}
 		return nil
 	}
-	h, err := link.Verify(b.Stream, at, b.Entries, b.Head, publicKey)
+	h, chain, err := link.Verify(b.Stream, at, b.Entries, b.Head, publicKey)
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 		return err
 	}
 	l.learn(h, slices.Clone(b.Head))
-	against, err := l.histories.Run(b.Stream, b.After, entries)
+	against, err := l.histories.Run(b.Stream, b.After, chain)
 	if err != nil {
 		return err
 	}
