@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -103,7 +104,7 @@ func (n *Node) certified(raw [][]byte) (admin.Caller, error) {
 	if !ok || !x.Standing() {
 		return bad("client certificate: %s is no member", name)
 	}
-	if key, ok := cert.PublicKey.(interface{ Equal(x any) bool }); ok && len(x.Key) > 0 && !key.Equal(x.Key) {
+	if len(x.Key) > 0 && !ed25519.PublicKey(x.Key).Equal(cert.PublicKey) {
 		return bad("client certificate: %s has another key by now", x.Name)
 	}
 	return admin.Caller{Name: x.Name, Role: admin.Admin}, nil
@@ -132,11 +133,29 @@ func (e engine) Forward(ctx context.Context, module string, who admin.Caller, ur
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if b, err = n.mesh.Call(ctx, m.Number, "ask", b); err != nil {
+	// An answer may take its time, but that nobody is there is to be told soon.
+	if !n.heardLately(m.Number) {
+		_, err = n.askVector(ctx, m.Number)
+	}
+	if err == nil {
+		b, err = n.mesh.Call(ctx, m.Number, "ask", b)
+	}
+	if err != nil {
 		return nil, failure(admin.Unreachable, "module_unreachable", "is it served? \"drmesh link ls\" tells what is heard of it", "%s does not answer: %v", module, err)
 	}
 	f := new(admin.Forwarded)
 	return f, json.Unmarshal(b, f)
+}
+
+// heardLately tells whether a neighbour was heard a moment ago. It signs its
+// heads once a second, also when nothing is written.
+func (n *Node) heardLately(m origin.Module) bool {
+	for _, l := range n.mesh.Links() {
+		if l.Peer == m {
+			return l.Up && time.Since(l.LastHeard) < 3*time.Second
+		}
+	}
+	return false
 }
 
 func (n *Node) serveAsk(ctx context.Context, from origin.Module, b []byte) ([]byte, error) {
