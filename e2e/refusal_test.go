@@ -89,14 +89,6 @@ func TestRefusedCalls(t *testing.T) {
 			func(p *port) error { return p.KeyedDelete(ctx, p.n, []byte("00000001")) }, call.InvalidAccessMode},
 		{"an index that there is not", "main:keyed", call.OpenOptions{IO: call.Update, Access: call.Indexed, Index: "key"},
 			func(p *port) error { _, err := p.KeyedRead(ctx, p.n, "none", []byte("00000001")); return err }, call.IndexNotFound},
-		{"a call that there is not yet", "main:keyed", seq,
-			func(p *port) error {
-				var r call.Reply
-				if err := p.Do(ctx, &call.Request{Call: "s$seq_lock_record", Port: p.n}, &r); err != nil {
-					return err
-				}
-				return r.Err()
-			}, call.NotAvailable},
 		{"an index with a key of no length", "main:keyed", seq,
 			func(p *port) error {
 				return p.CreateIndex(ctx, "main:keyed", "empty", []record.Component{{Position: 1, Length: 0}}, 0)
