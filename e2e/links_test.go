@@ -103,9 +103,17 @@ func (p *udpProxy) back(c *net.UDPConn, to *net.UDPAddr) {
 
 // TestTwoLinks has two modules with two addresses each; of one pair all that
 // the first pulls goes through a proxy, which is stopped in the middle of a
-// load.
+// load: of the second pair, or of the first.
 func TestTwoLinks(t *testing.T) {
-	t.Parallel()
+	for _, first := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the first is cut %v", first), func(t *testing.T) {
+			t.Parallel()
+			twoLinks(t, first)
+		})
+	}
+}
+
+func twoLinks(t *testing.T, first bool) {
 	n := newNodes(t, "a", "b")
 	ports, err := freePorts(5)
 	if err != nil {
@@ -118,7 +126,11 @@ func TestTwoLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := strings.TrimSpace(n.drmesh(t, "token", "create", "--dir", "a"))
-	n.drmesh(t, "join", token, "--dir", "b", "--module", "%b#m1", "--listen", listen(2, "127.0.0.1"), "--listen", proxied)
+	join := []string{"join", token, "--dir", "b", "--module", "%b#m1", "--listen", listen(2, "127.0.0.1"), "--listen", proxied}
+	if first {
+		join[len(join)-1], join[len(join)-3] = join[len(join)-3], join[len(join)-1]
+	}
+	n.drmesh(t, join...)
 	// The others know the proxy's address; b itself listens behind it.
 	file := filepath.Join(n.dir, "b", "module.json")
 	b, err := os.ReadFile(file)

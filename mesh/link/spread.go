@@ -53,7 +53,7 @@ const (
 	horizon = 100 * time.Millisecond
 	// overdue is how long a run may be under way, beside four round trips and
 	// twice the time that the link should need for what lies before it.
-	overdue = 300 * time.Millisecond
+	overdue = 500 * time.Millisecond
 	// deference is how long a link leaves a run to a nearer one that is idle.
 	deference = 2 * time.Millisecond
 )
