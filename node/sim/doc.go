@@ -5,8 +5,9 @@
 // It decides nothing. What runs is the production code: the file system
 // (vosio, inline), conflict and its ledger, the causal gate, the journal, the
 // clock, the pull protocol's decisions and checks (mesh/link) over real frames
-// (mesh/wire). The package is the world around them, a plan of work and faults,
-// and checks of the promises:
+// (mesh/wire), and where a scenario has control tables, those of mesh/control.
+// The package is the world around them, a plan of work and faults, and checks
+// of the promises:
 //
 //  1. what was acknowledged as durable survives a crash, and registers match
 //     the journal after it;
