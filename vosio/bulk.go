@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ import (
 const fillRun = 500
 
 // twin makes an empty, nameless file in the share of path to, with the
-// organization, indexes and flags of src.
+// organization and indexes of src.
 func (e *Engine) twin(ctx context.Context, process string, src *file, to string) (*file, error) {
 	var id origin.FileID
 	err := e.on(ctx, process, to, func(t *tx, p *place) error {
@@ -43,24 +44,25 @@ func (e *Engine) twin(ctx context.Context, process string, src *file, to string)
 			return nil, err
 		}
 	}
-	var names []string
-	for name := range src.attributes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	return e.cat.file(id), nil
+}
+
+// copyAttributes gives a nameless file the attributes of another that takes
+// allows.
+func (e *Engine) copyAttributes(ctx context.Context, process string, src *file, id origin.FileID, to string, takes func(name string) bool) error {
+	for _, name := range slices.Sorted(maps.Keys(src.attributes)) {
 		v := src.attributes[name]
-		if name == attrTransaction || v == "" {
+		if v == "" || !takes(name) {
 			continue
 		}
 		err := e.on(ctx, process, to, func(t *tx, p *place) error {
 			return t.addCatalog(p.name, record.CatalogAddress(record.KindAttribute, id, name), []byte(v))
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return e.cat.file(id), nil
+	return nil
 }
 
 // fill copies the records of src as they stand at one moment.
@@ -180,6 +182,9 @@ func (e *Engine) publishFile(ctx context.Context, process string, id origin.File
 		return err
 	}
 	if err := e.fill(ctx, process, f, dst); err != nil {
+		return err
+	}
+	if err := e.copyAttributes(ctx, process, f, dst.id, f.shown, func(string) bool { return true }); err != nil {
 		return err
 	}
 	if err := e.nameFile(ctx, process, dst.id, f.shown); err != nil {

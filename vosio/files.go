@@ -319,6 +319,9 @@ func (p *Process) copyFile(ctx context.Context, q *call.Request, _ *call.Reply) 
 		if _, err := p.unused(to); err != nil {
 			return err
 		}
+		if err := old.mayBeEmptied(); err != nil {
+			return fmt.Errorf("copy %s to %s: %w", from, to, err)
+		}
 	case err == nil:
 		return fmt.Errorf("copy %s to %s: %w", from, to, call.FileExists)
 	case !errors.Is(err, call.ObjectNotFound):
@@ -329,6 +332,10 @@ func (p *Process) copyFile(ctx context.Context, q *call.Request, _ *call.Reply) 
 		return err
 	}
 	if err := e.fill(ctx, p.name, src, dst); err != nil {
+		return err
+	}
+	takes := func(name string) bool { return name != attrTransaction && name != attrSafety }
+	if err := e.copyAttributes(ctx, p.name, src, dst.id, to, takes); err != nil {
 		return err
 	}
 	if old != nil && q.Switches == call.CopyDelete {

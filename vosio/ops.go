@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -23,6 +24,9 @@ const (
 	attrTransaction = "transaction"
 	attrImplicit    = "implicit_locking"
 	attrLayout      = "layout"
+	attrSafety      = "safety_switch"   // "1": no delete, no truncate
+	attrExpires     = "expiration_date" // seconds since 1980; no delete before
+	attrAllocation  = "allocation"      // blocks; kept, and nothing is set aside
 )
 
 // commit makes record changes, all or none, as durable as their shares ask.
@@ -87,6 +91,20 @@ func (t *tx) addCatalog(share string, addr []byte, value any) error {
 	return nil
 }
 
+// addRemoval adds the removal of a catalog register that stands.
+func (t *tx) addRemoval(share string, addr []byte) error {
+	id := record.CatalogID(share)
+	if err := t.load(nil, id, addr, false); err != nil {
+		return err
+	}
+	v := visible(t.standing)
+	if v == nil {
+		return fmt.Errorf("remove %s: %w", record.String(addr), call.ObjectNotFound)
+	}
+	t.own.Ops = append(t.own.Ops, origin.Operation{Kind: origin.Delete, File: id, Address: addr, Life: v.Life, Birth: v.Birth, Hidden: t.hidden(&change{}, nil)})
+	return nil
+}
+
 // addTruncate adds a truncate of a file to the txn. It names the losers that
 // stand in the file, for nobody was shown them.
 func (t *tx) addTruncate(f *file) error {
@@ -145,6 +163,12 @@ func (e *Engine) deleteFile(ctx context.Context, process, full string) error {
 		if err != nil {
 			return err
 		}
+		if err := f.mayBeEmptied(); err != nil {
+			return fmt.Errorf("delete %s: %w", full, err)
+		}
+		if until := f.expires(); until.After(t.own.Stamp.Time()) {
+			return fmt.Errorf("delete %s before %s: %w", full, until.Format(time.DateTime), call.FileNotExpired)
+		}
 		e.cat.mu.RLock()
 		cl := e.cat.shares[p.name].claims[f.id]
 		e.cat.mu.RUnlock()
@@ -164,6 +188,9 @@ func (e *Engine) truncateFile(ctx context.Context, process, full string) error {
 		f, err := e.here(p)
 		if err != nil {
 			return err
+		}
+		if err := f.mayBeEmptied(); err != nil {
+			return fmt.Errorf("truncate %s: %w", full, err)
 		}
 		return t.addTruncate(f)
 	})
@@ -238,6 +265,28 @@ func (e *Engine) createIndexOn(ctx context.Context, process, full string, def re
 	}
 	err = e.submit(ctx, &request{admin: func(t *tx) error { return build(t, e.resolve(full)) }})
 	return duplicate, err
+}
+
+// deleteIndex removes an index. Not that which identifies the file's records:
+// where they are kept follows from it.
+func (e *Engine) deleteIndex(ctx context.Context, process, full, name string) error {
+	if f, err := e.here(e.resolve(full)); err == nil && f.index(name) != nil && f.index(name).Local {
+		return e.DropLocalIndex(ctx, full, name)
+	}
+	return e.on(ctx, process, full, func(t *tx, p *place) error {
+		f, err := e.here(p)
+		if err != nil {
+			return err
+		}
+		x := f.index(name)
+		switch {
+		case x == nil:
+			return fmt.Errorf("delete_index %s %s: %w", full, name, call.IndexNotFound)
+		case x == f.identity:
+			return fmt.Errorf("delete_index %s %s: the file's records are addressed by it; copy them to a file without: %w", full, name, call.InvalidIndexType)
+		}
+		return t.addRemoval(p.name, record.CatalogAddress(record.KindIndex, f.id, name))
+	})
 }
 
 // addLocalIndex makes an index of this module alone.

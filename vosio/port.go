@@ -33,6 +33,7 @@ type port struct {
 	unlocked   bool                // opened without locking: its I/O needs fileLock
 	fileLock   lock.Mode           // of s$lock_file
 	held       map[string]struct{} // record locks that outlast a call
+	partial    []byte              // of a record that s$seq_write is to complete
 
 	// Position: section numbers are not needed to read it. cur is the record
 	// last read, written or positioned to; next is what s$seq_read gives.
@@ -114,20 +115,21 @@ func (p *Process) opened(id int) (*port, *file, error) {
 }
 
 // detachPort ends a port.
-func (p *Process) detachPort(_ context.Context, q *call.Request, _ *call.Reply) error {
+func (p *Process) detachPort(ctx context.Context, q *call.Request, _ *call.Reply) error {
 	x, err := p.port(q.Port)
 	if err != nil {
 		return err
 	}
+	err = p.complete(ctx, x)
 	p.closePort(x)
 	delete(p.ports, x.id)
 	if x.name != "" {
 		delete(p.names, x.name)
 	}
-	return nil
+	return err
 }
 
-func (p *Process) close(_ context.Context, q *call.Request, _ *call.Reply) error {
+func (p *Process) close(ctx context.Context, q *call.Request, _ *call.Reply) error {
 	x, err := p.port(q.Port)
 	if err != nil {
 		return err
@@ -135,8 +137,9 @@ func (p *Process) close(_ context.Context, q *call.Request, _ *call.Reply) error
 	if !x.isOpen {
 		return fmt.Errorf("close port %d: %w", x.id, call.PortNotOpen)
 	}
+	err = p.complete(ctx, x)
 	p.closePort(x)
-	return nil
+	return err
 }
 
 func (p *Process) closePort(x *port) {
@@ -144,7 +147,7 @@ func (p *Process) closePort(x *port) {
 		p.e.locks.releaseAll(x.owner)
 	}
 	x.isOpen, x.cur, x.positioned, x.next, x.shown = false, nil, false, nextPlace{}, nil
-	x.unlocked, x.fileLock, x.held = false, 0, nil
+	x.unlocked, x.fileLock, x.held, x.partial = false, 0, nil, nil
 	x.shownOld = nil
 }
 
@@ -274,7 +277,7 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 
 // rewind puts a port where its open put it.
 func (x *port) rewind() {
-	x.order, x.cur, x.positioned, x.next = x.index, nil, false, nextPlace{kind: atFirst}
+	x.order, x.cur, x.positioned, x.next, x.partial = x.index, nil, false, nextPlace{kind: atFirst}, nil
 	if x.io == call.Output || x.io == call.Append {
 		x.next.kind = atEnd
 	}

@@ -333,14 +333,17 @@ func (p *Process) write(ctx context.Context, x *port, f *file, ch change) (commi
 	return out[0], nil
 }
 
+// maxRecord is the length of the longest record.
+const maxRecord = 32767
+
 func checkLength(f *file, n int) error {
 	switch {
 	case f.org == call.OrgFixed && n != f.size:
 		return fmt.Errorf("write %s: %d bytes, its records have %d: %w", f.rel, n, f.size, call.RecordTooLong)
 	case f.org == call.OrgRelative && n > f.size:
 		return fmt.Errorf("write %s: %d bytes, its records have %d at most: %w", f.rel, n, f.size, call.RecordTooLong)
-	case n > 32767:
-		return fmt.Errorf("write %s: %d bytes, a record has 32767 at most: %w", f.rel, n, call.RecordTooLong)
+	case n > maxRecord:
+		return fmt.Errorf("write %s: %d bytes, a record has %d at most: %w", f.rel, n, maxRecord, call.RecordTooLong)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package vosio
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -68,7 +69,12 @@ func (p *Process) Close() error {
 	p.closed = true
 	p.settleStarted()
 	p.abort()
-	for _, x := range p.ports {
+	// In the order of their numbers, as a program would close them.
+	for _, id := range slices.Sorted(maps.Keys(p.ports)) {
+		x := p.ports[id]
+		if err := p.complete(context.Background(), x); err != nil {
+			p.e.cfg.Logger.Warn("an unfinished record of a program that ended was not written", "program", p.name, "file", x.path, "err", err)
+		}
 		p.closePort(x)
 	}
 	p.ports = nil
@@ -102,6 +108,12 @@ func init() {
 		"s$keyed_lock_record": (*Process).keyedLockRecord, "s$keyed_unlock_record": (*Process).keyedUnlockRecord,
 		"s$rel_lock_record": (*Process).relLockRecord, "s$rel_unlock_record": (*Process).relUnlockRecord,
 		"s$lock_file": (*Process).lockFile, "s$unlock_file": (*Process).unlockFile, "s$unlock_records": (*Process).unlockRecords,
+		"s$seq_write_partial": (*Process).seqWritePartial, "s$write_raw": (*Process).seqWrite, "s$read_raw": (*Process).seqRead,
+		"s$write": (*Process).writeText, "s$write_code": (*Process).writeTextCode, "s$write_partial": (*Process).writeTextPartial, "s$write_partial_code": (*Process).writeTextPartialCode,
+		"s$write_wrap": (*Process).writeWrap, "s$write_wrap_indent": (*Process).writeWrap, "s$write_wrap_partial": (*Process).writeWrapPartial,
+		"s$create_allocated_file": (*Process).createAllocatedFile, "s$clone_file": (*Process).cloneFile, "s$delete_index": (*Process).deleteIndex,
+		"s$set_expiration_date": (*Process).setExpirationDate, "s$set_file_allocation": (*Process).setFileAllocation, "s$set_safety_switch": (*Process).setSafetySwitch,
+		"s$start_priority_transaction": (*Process).startPriorityTransaction, "s$control": (*Process).control,
 		"s$create_file": (*Process).createFile, "s$delete_file": (*Process).deleteFile, "s$rename": (*Process).rename, "s$copy_file": (*Process).copyFile,
 		"s$truncate_file": (*Process).truncateFile, "s$create_index": (*Process).createIndex,
 		"s$set_transaction_file": (*Process).setTransactionFile, "s$set_implicit_locking": (*Process).setImplicitLocking,

@@ -66,7 +66,58 @@ func (p *Process) seqWrite(ctx context.Context, q *call.Request, r *call.Reply) 
 	if err != nil {
 		return err
 	}
-	return p.insert(ctx, x, f, nil, q.Data, r)
+	if err := p.insert(ctx, x, f, nil, x.whole(q.Data), r); err != nil {
+		return err
+	}
+	x.partial = nil
+	return nil
+}
+
+// whole is a record with what s$seq_write_partial has given of it.
+func (x *port) whole(data []byte) []byte {
+	if len(x.partial) == 0 {
+		return data
+	}
+	return append(slices.Clip(x.partial), data...)
+}
+
+// seqWritePartial keeps the beginning of a record for the next s$seq_write, or
+// the close.
+func (p *Process) seqWritePartial(_ context.Context, q *call.Request, _ *call.Reply) error {
+	x, f, err := p.toWrite(q.Port)
+	if err != nil {
+		return err
+	}
+	return p.addPartial(x, f, q.Data)
+}
+
+func (p *Process) addPartial(x *port, f *file, data []byte) error {
+	if f.numbered() {
+		return fmt.Errorf("write a part of a record of %s, which is %s: %w", x.path, call.OrgName(f.org), call.InvalidFileType)
+	}
+	if err := p.mayTouch(x, f, lock.Exclusive); err != nil {
+		return err
+	}
+	if n := len(x.partial) + len(data); n > maxRecord {
+		return fmt.Errorf("write %s: %d bytes, a record has %d at most: %w", x.path, n, maxRecord, call.RecordTooLong)
+	}
+	x.partial = append(x.partial, data...)
+	return nil
+}
+
+// complete writes what a port holds of an unfinished record, as its close does.
+func (p *Process) complete(ctx context.Context, x *port) error {
+	if !x.isOpen || len(x.partial) == 0 {
+		return nil
+	}
+	_, f, err := p.opened(x.id)
+	if err != nil {
+		return err
+	}
+	var r call.Reply
+	err = p.insert(ctx, x, f, nil, x.partial, &r)
+	x.partial = nil
+	return err
 }
 
 // insert adds a record and makes it current.
@@ -195,6 +246,9 @@ func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call
 	}
 	if err := p.mayTouch(x, f, lock.Exclusive); err != nil {
 		return err
+	}
+	if err := f.mayBeEmptied(); err != nil {
+		return fmt.Errorf("truncate %s: %w", x.path, err)
 	}
 	if p.e.locks.inUse(x.owner, f.id) {
 		return fmt.Errorf("truncate %s: %w", x.path, call.FileInUse)

@@ -48,23 +48,37 @@ type savedPosition struct {
 	positioned bool
 	next       nextPlace
 	order      string
+	partial    []byte
 }
 
 // maxTransaction bounds the records of one transaction.
 const maxTransaction = 1 << 20
 
 func (p *Process) startTransaction(context.Context, *call.Request, *call.Reply) error {
+	return p.startRanked(0)
+}
+
+// startPriorityTransaction starts a transaction that wins over those of lower
+// priority where they wait for each other; -1 loses to all.
+func (p *Process) startPriorityTransaction(_ context.Context, q *call.Request, _ *call.Reply) error {
+	if q.Count < -1 || q.Count > 9 {
+		return fmt.Errorf("start transaction: priority %d: %w", q.Count, call.InvalidPriority)
+	}
+	return p.startRanked(int(q.Count))
+}
+
+func (p *Process) startRanked(priority int) error {
 	if p.txn != nil {
 		return fmt.Errorf("start transaction: %w", call.TransactionRunning)
 	}
 	t := &transaction{owner: p.e.locks.owner(p.number), overlay: p.e.overlay(), byAddr: map[string]*netChange{}, reads: map[string]expectation{},
 		touched: map[origin.FileID]bool{}, saved: map[*port]savedPosition{}}
-	p.e.locks.rank(t.owner, 0, func() { t.aborted.Store(true) })
+	p.e.locks.rank(t.owner, priority, func() { t.aborted.Store(true) })
 	if t.hungry = p.losses >= patience; t.hungry {
 		p.e.locks.starve(t.owner)
 	}
 	for _, x := range p.ports {
-		t.saved[x] = savedPosition{x.opens, x.cur, x.positioned, x.next, x.order}
+		t.saved[x] = savedPosition{x.opens, x.cur, x.positioned, x.next, x.order, slices.Clip(x.partial)}
 	}
 	p.txn = t
 	p.e.open.Add(1)
@@ -418,7 +432,7 @@ func (p *Process) abort() {
 			continue
 		}
 		if s, ok := t.saved[x]; ok && s.opens == x.opens {
-			x.cur, x.positioned, x.next, x.order = s.cur, s.positioned, s.next, s.order
+			x.cur, x.positioned, x.next, x.order, x.partial = s.cur, s.positioned, s.next, s.order, s.partial
 		} else if t.touched[x.file] {
 			x.rewind() // opened in the transaction
 		}
