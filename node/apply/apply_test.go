@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,7 @@ type bench struct {
 	epoch uint64        // the policy epoch known here
 	ahead time.Duration // of all stamps above 100
 
+	mu       sync.Mutex               // protects hold: it changes while a timer may ask for it
 	hold     map[string]time.Duration // by txn: for how long they have to wait
 	got      []string                 // what the committer was handed, in order
 	closed   bool                     // the committer takes nothing any more
@@ -49,7 +51,9 @@ func (b *bench) ApplyLater(_ context.Context, t *origin.Txn, raw []byte, carry b
 
 // wait is Config.Hold.
 func (b *bench) wait(t *origin.Txn, wake func()) bool {
+	b.mu.Lock()
 	d, ok := b.hold[fmt.Sprintf("m%d:%d", t.Dot.Module, t.Dot.Seq)]
+	b.mu.Unlock()
 	if ok {
 		time.AfterFunc(d, wake)
 	}
@@ -138,9 +142,13 @@ func (b *bench) line(text string) string {
 		if err != nil {
 			b.t.Fatal(err)
 		}
+		b.mu.Lock()
 		b.hold[w[0]] = d
+		b.mu.Unlock()
 	case "free":
+		b.mu.Lock()
 		delete(b.hold, rest)
+		b.mu.Unlock()
 	case "after":
 		d, err := time.ParseDuration(rest)
 		if err != nil {
