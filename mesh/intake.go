@@ -228,6 +228,7 @@ func (f *feed) deliver(s origin.Stream, sub *subscription, c link.Chunk) bool {
 		f.refuse(err)
 		return false
 	}
+	m.keepHead(s, c.Head)
 	sub.at = h.Position
 	f.link.received.Add(int64(len(c.Entries)))
 	f.link.receivedBytes.Add(c.Bytes)

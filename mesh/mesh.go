@@ -143,6 +143,11 @@ type Mesh struct {
 		timer      *time.Timer  // not nil while a tick is due
 	}
 
+	heads struct { // the last verified of each stream: neighbours tell the same
+		sync.Mutex // after all others
+		m          map[origin.Stream][]byte
+	}
+
 	mu        sync.Mutex // protects what follows; never held across I/O
 	ctx       context.Context
 	ended     bool // Run is ending: nothing begins any more
@@ -159,9 +164,11 @@ type Mesh struct {
 
 // New makes a mesh; Run starts it.
 func New(cfg Config) *Mesh {
-	return &Mesh{cfg: cfg, refresh: make(chan struct{}, 1), credits: credits{m: map[origin.Stream]*account{}},
+	m := &Mesh{cfg: cfg, refresh: make(chan struct{}, 1), credits: credits{m: map[origin.Stream]*account{}},
 		sessions: map[origin.Module]*session{}, feeds: map[origin.Module]*feed{}, serving: map[origin.Module]*served{},
 		links: map[origin.Module]*linkState{}, questions: map[origin.Module]int{}, rpcs: map[string]RPCHandler{}}
+	m.heads.m = map[origin.Stream][]byte{}
+	return m
 }
 
 // Run moves txns until ctx ends, and returns when all goroutines have ended.

@@ -3,8 +3,10 @@ package mesh_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -653,6 +655,40 @@ func TestForgedHeadIsRefused(t *testing.T) {
 		if !link(m, 9).Up {
 			t.Error("the session is closed")
 		}
+	})
+}
+
+// A head comes from every neighbour, and its signature is looked at once.
+func TestHeadIsVerifiedOnce(t *testing.T) {
+	run(t, func(w *world) {
+		m := w.module(1, 9)
+		s9 := meshtest.Stream(group, 9)
+		head, forged := headBy(9, s9, origin.Position{Seq: 7}), headBy(2, s9, origin.Position{Seq: 7})
+		w.liar(origin.Vector{s9: {Seq: 1}}, func(wire.Subscribe) [][]byte {
+			var l [][]byte
+			for range 10 {
+				l = append(l, wire.AppendHead(nil, head), wire.AppendHead(nil, forged))
+			}
+			return l
+		})
+		var looked atomic.Int64
+		x := mesh.New(mesh.Config{Self: 1, MeshID: meshtest.MeshID, Network: w.net.Host(1), Source: m.Source(), Sink: m.Sink(),
+			Key: func(m origin.Module) ed25519.PublicKey {
+				looked.Add(1)
+				return meshtest.Public(m)
+			}, Peers: m.Peers, Wants: func(origin.Stream) bool { return true }, Logger: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(w.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			x.Run(ctx)
+		}()
+		time.Sleep(time.Second)
+		if l := x.Links(); l[0].Refused != 10 || looked.Load() != 11 {
+			t.Errorf("%d of 10 forged heads were refused, %d signatures looked at, want 11", l[0].Refused, looked.Load())
+		}
+		cancel()
+		<-done
 	})
 }
 

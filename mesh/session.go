@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -401,7 +402,7 @@ func (f *feed) announced(seqs []origin.StreamSeq) {
 }
 
 func (f *feed) head(raw []byte) error {
-	h, err := link.VerifyHead(raw, f.m.cfg.Key)
+	h, err := f.m.verifyHead(raw)
 	switch {
 	case err == nil:
 		f.m.cfg.Sink.Head(f.peer, h, slices.Clone(raw))
@@ -412,6 +413,33 @@ func (f *feed) head(raw []byte) error {
 		f.refuse(err)
 	}
 	return nil
+}
+
+// verifyHead is link.VerifyHead, which for the same bytes is done once: each
+// head comes from every neighbour.
+func (m *Mesh) verifyHead(raw []byte) (origin.Head, error) {
+	if h, err := entry.DecodeHead(raw); err == nil {
+		m.heads.Lock()
+		same := bytes.Equal(raw, m.heads.m[h.Stream])
+		m.heads.Unlock()
+		if same {
+			return h, nil
+		}
+	}
+	h, err := link.VerifyHead(raw, m.cfg.Key)
+	if err == nil {
+		m.keepHead(h.Stream, slices.Clone(raw))
+	}
+	return h, err
+}
+
+// keepHead remembers a head that was verified.
+func (m *Mesh) keepHead(s origin.Stream, raw []byte) {
+	m.heads.Lock()
+	defer m.heads.Unlock()
+	if m.heads.m[s] != nil || len(m.heads.m) < origin.MaxStreams {
+		m.heads.m[s] = raw
+	}
 }
 
 // refuse counts what could not be verified; it is logged now and then.
