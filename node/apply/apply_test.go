@@ -19,12 +19,13 @@ import (
 
 // bench is an applier between a fake network and a fake committer.
 type bench struct {
-	t     *testing.T
-	a     *Applier
+	t *testing.T
+	a *Applier
+
+	mu    sync.Mutex    // protects what follows: the applier also comes of itself, by a timer
 	epoch uint64        // the policy epoch known here
 	ahead time.Duration // of all stamps above 100
 
-	mu       sync.Mutex               // protects hold: it changes while a timer may ask for it
 	hold     map[string]time.Duration // by txn: for how long they have to wait
 	got      []string                 // what the committer was handed, in order
 	closed   bool                     // the committer takes nothing any more
@@ -34,6 +35,8 @@ type bench struct {
 
 // ApplyLater implements Engine.
 func (b *bench) ApplyLater(_ context.Context, t *origin.Txn, raw []byte, carry bool, _ func(error)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.closed {
 		return errors.New("closed")
 	}
@@ -110,6 +113,13 @@ func raw(t *testing.T, words []string) []byte {
 	return b
 }
 
+// set changes what the applier asks for.
+func (b *bench) set(do func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	do()
+}
+
 // line does what one line of a transcript says, and gives what came of it.
 func (b *bench) line(text string) string {
 	verb, rest, _ := strings.Cut(text, " ")
@@ -123,7 +133,11 @@ func (b *bench) line(text string) string {
 			entries = append(entries, raw(b.t, strings.Fields(x)))
 		}
 		name := fmt.Sprintf("m%d:%d..%d", s.Module, after+1, after+len(entries))
-		b.a.Deliver(s, origin.Seq(after), entries, func() { b.released = append(b.released, name) })
+		b.a.Deliver(s, origin.Seq(after), entries, func() {
+			b.mu.Lock()
+			b.released = append(b.released, name)
+			b.mu.Unlock()
+		})
 	case "own":
 		var l []origin.StreamPosition
 		for _, d := range dots(b.t, strings.Fields(rest)) {
@@ -131,10 +145,10 @@ func (b *bench) line(text string) string {
 		}
 		b.a.Own(l)
 	case "epoch":
-		b.epoch = uint64(number(b.t, rest))
+		b.set(func() { b.epoch = uint64(number(b.t, rest)) })
 		b.a.Retry()
 	case "time":
-		b.ahead = 0
+		b.set(func() { b.ahead = 0 })
 		b.a.Retry()
 	case "hold": // m2:1 50ms: whoever asks then has to wait so long
 		w := strings.Fields(rest)
@@ -142,13 +156,9 @@ func (b *bench) line(text string) string {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		b.mu.Lock()
-		b.hold[w[0]] = d
-		b.mu.Unlock()
+		b.set(func() { b.hold[w[0]] = d })
 	case "free":
-		b.mu.Lock()
-		delete(b.hold, rest)
-		b.mu.Unlock()
+		b.set(func() { delete(b.hold, rest) })
 	case "after":
 		d, err := time.ParseDuration(rest)
 		if err != nil {
@@ -162,11 +172,13 @@ func (b *bench) line(text string) string {
 		c.Advance(dots(b.t, strings.Fields(rest)))
 		b.a.Reset(c)
 	case "close":
-		b.closed = true
+		b.set(func() { b.closed = true })
 	default:
 		b.t.Fatalf("verb %q", verb)
 	}
 	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	var out []string
 	add := func(what string, l *[]string) {
 		if len(*l) > 0 {
@@ -400,9 +412,15 @@ deliver m2 after 1: ,
 				b.a = New(Config{Engine: b, Applied: origin.Context{},
 					Comes: func(s origin.Stream) bool { return s.Module != 9 },
 					Carry: func(s origin.Stream) bool { return s.Module == 8 },
-					Ready: func(p uint64) bool { return p <= b.epoch },
-					Hold:  b.wait,
+					Ready: func(p uint64) bool {
+						b.mu.Lock()
+						defer b.mu.Unlock()
+						return p <= b.epoch
+					},
+					Hold: b.wait,
 					Ahead: func(s origin.Stamp) time.Duration {
+						b.mu.Lock()
+						defer b.mu.Unlock()
 						if s > 100 {
 							return b.ahead
 						}
@@ -410,6 +428,8 @@ deliver m2 after 1: ,
 					},
 					Logger: slog.New(slog.DiscardHandler),
 					Sick: func(s origin.Stream, err error) {
+						b.mu.Lock()
+						defer b.mu.Unlock()
 						if err == nil {
 							b.sick = append(b.sick, fmt.Sprintf("m%d goes on", s.Module))
 						} else {
