@@ -121,6 +121,8 @@ type BeginSwitch struct {
 	To    origin.Module `msgpack:"t"`
 	By    string        `msgpack:"b"`
 	Until int64         `msgpack:"u"` // unix ms
+
+	Failover bool `msgpack:"o,omitempty"` // the owner is gone
 }
 
 // Seal is the owner's word that it stopped, and where: all of it is durable.
@@ -129,9 +131,11 @@ type Seal struct {
 	End Place  `msgpack:"p"`
 }
 
-// EndSwitch is the new owner's word that it has all up to the seal.
+// EndSwitch is the new owner's word that it has all up to the seal; in a
+// failover, all that the members in reach hold, up to End.
 type EndSwitch struct {
-	ID string `msgpack:"i"`
+	ID  string `msgpack:"i"`
+	End *Place `msgpack:"p,omitempty"`
 }
 
 // DropSwitch undoes a switch that has not ended: the owner goes on.

@@ -269,6 +269,9 @@ func (w *world) do(f []string) string {
 	case "begin": // ID GROUP EPOCH TO
 		epoch, _ := strconv.ParseUint(f[3], 10, 64)
 		c.Kind, c.BeginSwitch = KindBeginSwitch, &BeginSwitch{ID: f[1], Group: f[2], Epoch: epoch, To: w.number(f[4]), By: "kim", Until: 9000}
+	case "failover": // ID GROUP EPOCH TO
+		epoch, _ := strconv.ParseUint(f[3], 10, 64)
+		c.Kind, c.BeginSwitch = KindBeginSwitch, &BeginSwitch{ID: f[1], Group: f[2], Epoch: epoch, To: w.number(f[4]), By: "kim", Until: 9000, Failover: true}
 	case "seal": // ID OWNER INCARNATION SEQ
 		inc, _ := strconv.Atoi(f[3])
 		seq, _ := strconv.Atoi(f[4])
@@ -280,6 +283,12 @@ func (w *world) do(f []string) string {
 		c.Kind, c.Seal = KindSeal, &Seal{ID: f[1], End: PlaceOf(st, origin.Position{Seq: origin.Seq(seq), Hash: origin.Hash{1}})}
 	case "end":
 		c.Kind, c.EndSwitch = KindEndSwitch, &EndSwitch{ID: f[1]}
+		if len(f) > 2 { // of a failover: OWNER INCARNATION SEQ
+			inc, _ := strconv.Atoi(f[3])
+			seq, _ := strconv.Atoi(f[4])
+			p := PlaceOf(origin.Stream{Group: 1, Module: w.number(f[2]), Incarnation: origin.Incarnation(inc)}, origin.Position{Seq: origin.Seq(seq), Hash: origin.Hash{1}})
+			c.EndSwitch.End = &p
+		}
 	case "drop":
 		c.Kind, c.DropSwitch = KindDropSwitch, &DropSwitch{ID: f[1], Why: strings.Join(f[2:], " ")}
 	case "leave":

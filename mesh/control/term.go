@@ -32,6 +32,10 @@ func (t Term) Stream() origin.Stream {
 //	begun    the owner stops, and says where its stream stands: sealed
 //	sealed   the new owner fetches what it lacks, and ends it
 //	ended    the new owner's term has begun; a Receipt remains
+//
+// In a failover the owner is not there to stop. Its term gets no leases from
+// the beginning on; when the last has run out, the new owner, which has fetched
+// what the members in reach hold, says where the stream ends.
 type Switch struct {
 	ID     string        `msgpack:"i" json:"id"`
 	Group  origin.Group  `msgpack:"g" json:"group"`
@@ -43,6 +47,8 @@ type Switch struct {
 	Sealed int64         `msgpack:"s" json:"sealed"`
 	Until  int64         `msgpack:"u" json:"until"` // dropped if it has not ended by then
 	End    *Place        `msgpack:"p" json:"end"`   // set when sealed
+
+	Failover bool `msgpack:"o,omitempty" json:"failover"`
 }
 
 // Receipt says what became of a switch.
@@ -139,7 +145,7 @@ func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
 	if c.ID == "" || max(len(c.ID), len(c.By)) > maxText || s.known(c.ID) {
 		return refuse(ErrMalformed, "switch", "it needs an id of its own")
 	}
-	s.Switches = append(slices.Clone(s.Switches), Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until})
+	s.Switches = append(slices.Clone(s.Switches), Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until, Failover: c.Failover})
 	slices.SortFunc(s.Switches, func(a, b Switch) int { return cmp.Compare(a.Group, b.Group) })
 	return nil
 }
@@ -165,9 +171,11 @@ func (s *State) seal(c *Seal, at int64) error {
 		return err
 	}
 	w := s.Switches[i]
-	t, _ := s.Term(w.Group)
-	if c.End.Stream() != t.Stream() || len(c.End.Hash) != hashSize {
-		return refuse(ErrMalformed, "switch "+w.ID, "%v is not the stream that is to end", c.End.Stream())
+	if w.Failover {
+		return refuse(ErrSwitching, "switch "+w.ID, "it is a failover: %s says where the stream ends", s.memberName(w.To))
+	}
+	if err := s.ending(w, &c.End); err != nil {
+		return err
 	}
 	if w.End != nil {
 		if w.End.beyond(c.End) || c.End.beyond(*w.End) {
@@ -182,6 +190,15 @@ func (s *State) seal(c *Seal, at int64) error {
 	return nil
 }
 
+// ending checks that a place is one of the stream that a switch is to end.
+func (s *State) ending(w Switch, p *Place) error {
+	t, _ := s.Term(w.Group)
+	if p.Stream() != t.Stream() || len(p.Hash) != hashSize {
+		return refuse(ErrMalformed, "switch "+w.ID, "%v is not the stream that is to end", p.Stream())
+	}
+	return nil
+}
+
 // endSwitch ends the old owner's stream and begins the new owner's term. The
 // old owner's next writing of the group, if there is one, has another
 // incarnation: a stream with an end never goes on.
@@ -191,6 +208,16 @@ func (s *State) endSwitch(c *EndSwitch, at int64) error {
 		return err
 	}
 	w := s.Switches[i]
+	if w.Failover {
+		if c.End == nil {
+			return refuse(ErrMalformed, "switch "+w.ID, "a failover needs the place where the stream ends")
+		}
+		if err := s.ending(w, c.End); err != nil {
+			return err
+		}
+		end := *c.End
+		w.End, w.Sealed = &end, at
+	}
 	if w.End == nil {
 		return refuse(ErrSwitching, "switch "+w.ID, "%s has not sealed its stream", s.memberName(w.From))
 	}

@@ -139,6 +139,29 @@ terms: [ledger 1 %west#m1.1 from 0] [ledger 2 %east#m1.1 from 7] [ledger 3 %west
 ends: %east#m1.1/ledger:4 %west#m1.1/ledger:7 %west#m1.2/ledger:2
 receipts: [a ledger: %west#m1 -> %east#m1, after 7, ""] [c ledger: %east#m1 -> %west#m1, after 0, "it took too long"] [d ledger: %east#m1 -> %west#m1, after 11, ""] [e ledger: %west#m1 -> %east#m1, after 13, ""]
 
+# The owner is gone: who follows says where it ended.
+do
+failover f ledger 4 %west#m1
+seal f %east#m1 2 5
+end f
+end f %west#m1 2 5
+end f %east#m1 2 5
+seal f %east#m1 2 6
+----
+failover f ledger 4 %west#m1: ok
+seal f %east#m1 2 5: switch f: the owner is changing: it is a failover: %west#m1 says where the stream ends
+end f: switch f: malformed command: a failover needs the place where the stream ends
+end f %west#m1 2 5: switch f: malformed command: m2.2/g1 is not the stream that is to end
+end f %east#m1 2 5: ok
+seal f %east#m1 2 6: switch f: no such change of owner is under way: it ended as it should
+
+ask
+terms
+ends
+----
+terms: [ledger 1 %west#m1.1 from 0] [ledger 2 %east#m1.1 from 7] [ledger 3 %west#m1.2 from 11] [ledger 4 %east#m1.2 from 13] [ledger 5 %west#m1.3 from 18]
+ends: %east#m1.1/ledger:4 %east#m1.2/ledger:5 %west#m1.1/ledger:7 %west#m1.2/ledger:2
+
 # A group keeps its mode; its first owner is no more than that.
 check
 /=record_type    include
