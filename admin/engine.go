@@ -41,6 +41,14 @@ type Engine interface {
 	// SwitchStart changes the owner. What the check finds unsafe is a
 	// Precondition error; what does not end in time is rolled back.
 	SwitchStart(ctx context.Context, r SwitchRequest) (*SwitchReceipt, error)
+	// FailoverCheck and FailoverStart are the same for an owner that is gone.
+	// What would be lost is a WouldLose error, unless it is accepted.
+	FailoverCheck(ctx context.Context, r SwitchRequest) (*SwitchCheck, error)
+	FailoverStart(ctx context.Context, r SwitchRequest) (*SwitchReceipt, error)
+	LostFiles(ctx context.Context) ([]LostFile, error)
+	LostFile(ctx context.Context, name string) (*LostFile, error)
+	LostReplay(ctx context.Context, r LostChange) (*LostResult, error)
+	LostDiscard(ctx context.Context, name string) (*LostFile, error)
 	SwitchHistory(ctx context.Context, group string) ([]SwitchReceipt, error)
 	SwitchAbort(ctx context.Context, group, by string) error
 	Bench(ctx context.Context, r BenchRequest) (*BenchResult, error)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -41,6 +42,8 @@ type SwitchRequest struct {
 	To      string        `json:"to"`
 	By      string        `json:"by,omitempty"`
 	Timeout time.Duration `json:"timeout,omitempty"` // default 30 s
+	// AcceptLoss lets a failover go on that leaves txns behind.
+	AcceptLoss bool `json:"accept_loss,omitempty"`
 }
 
 // Levels of a CheckLine.
@@ -66,6 +69,28 @@ type SwitchCheck struct {
 	Epoch  uint64      `json:"epoch"`
 	Level  string      `json:"level"` // the worst
 	Checks []CheckLine `json:"checks"`
+	// Of a failover: how many txns are known of that no survivor in reach has,
+	// and the first thousand of them.
+	Missing     uint64   `json:"missing,omitempty"`
+	MissingDots []string `json:"missing_dots,omitempty"`
+}
+
+// Add adds a line.
+func (c *SwitchCheck) Add(level, check, remedy, format string, args ...any) {
+	c.Checks = append(c.Checks, CheckLine{Level: level, Check: check, Text: fmt.Sprintf(format, args...), Remedy: remedy})
+	if level == Fail || level == Warn && c.Level == Pass {
+		c.Level = level
+	}
+}
+
+// First is the first line of a level; nil: there is none.
+func (c *SwitchCheck) First(level string) *CheckLine {
+	for i := range c.Checks {
+		if c.Checks[i].Level == level {
+			return &c.Checks[i]
+		}
+	}
+	return nil
 }
 
 // SwitchReceipt says what became of a change of owner.
@@ -81,6 +106,8 @@ type SwitchReceipt struct {
 	Ended  time.Time `json:"ended"`            // and could go on
 	Still  float64   `json:"still_ms"`         // how long that was
 	Failed string    `json:"failed,omitempty"` // why it was rolled back
+	// Failover says that the owner before was gone.
+	Failover bool `json:"failover,omitempty"`
 }
 
 // groupRoutes are those of groups and their owners.
@@ -100,6 +127,24 @@ func (a *API) groupRoutes() {
 		func(ctx context.Context, in *longInput[SwitchRequest]) (*SwitchReceipt, error) {
 			in.Body.By = CallerOf(ctx).Name
 			return e.SwitchStart(ctx, in.Body)
+		})
+	register(a, route{id: "check-failover", method: http.MethodGet, path: "/v1/failover/check", summary: "What giving a group to another owner needs when its own is gone, and what would be lost", least: Viewer, here: true}, nil,
+		func(ctx context.Context, in *struct {
+			Group string `query:"group" required:"true"`
+			To    string `query:"to" required:"true" doc:"The module that is to own it, %system#module"`
+		}) (*SwitchCheck, error) {
+			return e.FailoverCheck(ctx, SwitchRequest{Group: in.Group, To: in.To})
+		})
+	registerLong(a, route{id: "start-failover", method: http.MethodPost, path: "/v1/failover", summary: "Give a group to another module while its owner is gone", least: Operator, change: true, here: true},
+		func(in *SwitchRequest) string {
+			if in.AcceptLoss {
+				return in.Group + " to " + in.To + " accepting loss"
+			}
+			return in.Group + " to " + in.To
+		},
+		func(ctx context.Context, in *longInput[SwitchRequest]) (*SwitchReceipt, error) {
+			in.Body.By = CallerOf(ctx).Name
+			return e.FailoverStart(ctx, in.Body)
 		})
 	register(a, route{id: "switchovers", method: http.MethodGet, path: "/v1/switchover", summary: "Receipts of changes of owner, the oldest first", least: Viewer}, nil,
 		func(ctx context.Context, in *struct {

@@ -54,6 +54,16 @@ func (nothing) SwitchCheck(context.Context, SwitchRequest) (*SwitchCheck, error)
 func (nothing) SwitchStart(context.Context, SwitchRequest) (*SwitchReceipt, error) {
 	return nil, errNothing
 }
+func (nothing) FailoverCheck(context.Context, SwitchRequest) (*SwitchCheck, error) {
+	return nil, errNothing
+}
+func (nothing) FailoverStart(context.Context, SwitchRequest) (*SwitchReceipt, error) {
+	return nil, errNothing
+}
+func (nothing) LostFiles(context.Context) ([]LostFile, error)               { return nil, errNothing }
+func (nothing) LostFile(context.Context, string) (*LostFile, error)         { return nil, errNothing }
+func (nothing) LostReplay(context.Context, LostChange) (*LostResult, error) { return nil, errNothing }
+func (nothing) LostDiscard(context.Context, string) (*LostFile, error)      { return nil, errNothing }
 func (nothing) SwitchHistory(context.Context, string) ([]SwitchReceipt, error) {
 	return nil, errNothing
 }
@@ -74,6 +84,9 @@ var inputs = map[string]string{
 	"run-account":         `{}`,
 	"bench":               `{"file":"f","callers":1,"bytes":1,"keys":"ascending","warmup_ns":0,"duration_ns":1,"rate":0,"count":1,"peer":""}`,
 	"start-switchover":    `{"group":"g","to":"%west#m1"}`,
+	"start-failover":      `{"group":"g","to":"%west#m1"}`,
+	"replay-lost":         `{"name":"g.1.1"}`,
+	"discard-lost":        `{"name":"g.1.1"}`,
 	"create-access-token": `{"role":"viewer"}`,
 }
 
@@ -116,14 +129,14 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 				before, _ := audit.last(1000)
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel() // what would go on ends at once
-				target := strings.NewReplacer("{id}", "0", "{group}", "g").Replace(path)
+				target := strings.NewReplacer("{id}", "0", "{group}", "g", "{name}", "g.1.1").Replace(path)
 				if strings.HasPrefix(r.id, "file") && r.id != "files" {
 					target += "?path=main:f&key=k"
 				}
 				if r.id == "file" || r.id == "file-digest" {
 					target = path + "?path=main:f"
 				}
-				if r.id == "check-switchover" {
+				if r.id == "check-switchover" || r.id == "check-failover" {
 					target += "?group=g&to=%25west%23m1"
 				}
 				q := httptest.NewRequestWithContext(ctx, op.method, target, strings.NewReader(inputs[r.id]))

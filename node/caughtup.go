@@ -74,7 +74,7 @@ func (n *Node) askVectors(ctx context.Context, at origin.Context, reachable bool
 				continue
 			}
 			out.asked = append(out.asked, m)
-			at.Advance(replies[i].Vector)
+			at.Advance(atEnds(n.ctl.state(), replies[i].Vector))
 		}
 		todo = again
 		if len(todo) > 0 && reachable {
@@ -96,6 +96,16 @@ func (n *Node) askVectors(ctx context.Context, at origin.Context, reachable bool
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// atEnds reads a vector: what lies beyond a stream's end does not count.
+func atEnds(st *control.State, v []origin.StreamSeq) []origin.StreamSeq {
+	for i, e := range v {
+		if end, ok := st.End(e.Stream); ok {
+			v[i].Seq = min(e.Seq, end.Seq)
+		}
+	}
+	return v
 }
 
 // CaughtUp implements admin.Engine: every vector that members have now, asked

@@ -199,6 +199,9 @@ func (n *Node) setWants(st *control.State) {
 		if s.Module == self || !n.isReady(s.Group) || !t.AppliesHere(s, self) {
 			return false
 		}
+		if end, ok := st.End(s); ok && n.j.Tail(s).Seq >= end.Seq {
+			return false // there is no more of it
+		}
 		return true
 	}
 	n.wants.Store(&fn)

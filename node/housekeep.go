@@ -157,6 +157,12 @@ func (n *Node) prune() {
 		}
 		if err := n.j.Prune(e.Stream, upto); err != nil {
 			n.log.Warn("journal was not pruned", "stream", n.streamName(e.Stream), "err", err)
+			continue
+		}
+		if st.Owned(e.Stream.Group) {
+			if err := n.eng.PruneImages(e.Stream, upto); err != nil {
+				n.log.Warn("before-images were not pruned", "stream", n.streamName(e.Stream), "err", err)
+			}
 		}
 	}
 }

@@ -72,6 +72,9 @@ type Node struct {
 	wants    atomic.Pointer[func(origin.Stream) bool]
 	leases   leases
 	scopes   scopes
+	absence  absence
+	losing   sync.Mutex    // one change of lost-transaction files at a time
+	beyond   atomic.Int64  // txns that came and lie beyond their stream's end
 	owner    chan struct{} // capacity 1: the owner's duties are to be looked at
 	unproven atomic.Bool   // the directory may be a copy: see fingerprint.go
 	reload   chan struct{} // capacity 1: rules must be made anew
@@ -85,6 +88,7 @@ type Node struct {
 	paused     map[origin.Module]bool
 	rules      *rules
 	offsets    map[origin.Module]time.Duration
+	seen       seenSwitch
 	led        uint64                      // the term of raft in which this module has applied, as leader, what was decided before
 	parting    map[origin.Module]time.Time // modules that left a moment ago, and until when they are heard
 }
@@ -417,6 +421,7 @@ func (n *Node) openMesh() {
 	n.mesh.HandleRPC("propose", n.servePropose)
 	n.mesh.HandleRPC("lease", n.serveLease)
 	n.mesh.HandleRPC("standing", n.serveStanding)
+	n.mesh.HandleRPC("redo", n.serveRedo)
 	n.mesh.HandleRPC("vector", n.serveVector)
 	n.mesh.HandleRPC("account", n.serveAccount)
 	n.mesh.HandleRPC("pause", n.servePause)

@@ -99,7 +99,11 @@ func (n *Node) giveLeases(ctx context.Context, to origin.Module, q leaseQuestion
 	}
 	st := n.ctl.state()
 	for _, t := range q.Terms {
-		if now, ok := st.Term(t.Group); ok && now.Epoch == t.Epoch && now.Owner == to {
+		now, ok := st.Term(t.Group)
+		if w, changing := st.Switching(t.Group); changing && w.Failover {
+			continue
+		}
+		if ok && now.Epoch == t.Epoch && now.Owner == to && n.absence.gave(t) {
 			a.Terms = append(a.Terms, t)
 		}
 	}
@@ -148,14 +152,18 @@ func (n *Node) ownerLoop() {
 		st := n.ctl.state()
 		n.renewLeases(st)
 		var moved <-chan struct{}
+		var soon <-chan time.Time
 		if n.switchDuties(st) {
-			moved = n.j.Changed()
+			moved, soon = n.j.Changed(), time.After(20*time.Millisecond)
 		}
+		n.watchOwners(st)
+		n.rollBack(st)
 		select {
 		case <-n.ctx.Done():
 			return
 		case <-changed:
 		case <-moved:
+		case <-soon:
 		case <-n.owner:
 		case <-tick.C:
 		}
@@ -215,6 +223,15 @@ func (n *Node) switchDuties(st *control.State) (waiting bool) {
 		stream := termStream(st, w.Group)
 		var c *control.Command
 		switch {
+		case w.Failover && w.To == n.dir.Number:
+			end, ok := n.takeOver(st, w, stream)
+			if !ok {
+				waiting = true
+				continue
+			}
+			p := control.PlaceOf(stream, end)
+			c = &control.Command{Kind: control.KindEndSwitch, EndSwitch: &control.EndSwitch{ID: w.ID, End: &p}}
+		case w.Failover:
 		case w.From == n.dir.Number && w.End == nil:
 			end, ok := n.stopped(w, stream)
 			if !ok {
@@ -232,9 +249,11 @@ func (n *Node) switchDuties(st *control.State) (waiting bool) {
 				continue
 			}
 			c = &control.Command{Kind: control.KindEndSwitch, EndSwitch: &control.EndSwitch{ID: w.ID}}
-		case n.raft.IsLeader() && time.Now().UnixMilli() > w.Until:
+		}
+		if c == nil && n.raft.IsLeader() && time.Now().UnixMilli() > w.Until {
 			c = &control.Command{Kind: control.KindDropSwitch, DropSwitch: &control.DropSwitch{ID: w.ID, Why: overdue(st, w)}}
-		default:
+		}
+		if c == nil {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(n.ctx, 2*time.Second)
@@ -251,6 +270,9 @@ func (n *Node) switchDuties(st *control.State) (waiting bool) {
 func overdue(st *control.State, w control.Switch) string {
 	from, _ := st.Member(w.From)
 	to, _ := st.Member(w.To)
+	if w.Failover {
+		return fmt.Sprintf("%s did not take over in time", to.Name)
+	}
 	if w.End == nil {
 		return fmt.Sprintf("%s did not stop in time", from.Name)
 	}

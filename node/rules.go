@@ -38,6 +38,7 @@ func (n *Node) newRules(st *control.State) *rules {
 		}
 		var leased func() bool
 		if st.Owned(s.Group) {
+			s.Images = true
 			t, _ := st.Term(s.Group)
 			if t.Owner != self {
 				s.Owner = st.Tables().ModuleName(t.Owner)

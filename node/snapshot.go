@@ -196,6 +196,8 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	var in *vosio.Install
 	var streams []snapshotStream
 	var have, from origin.Vector
+	var over []overrun
+	var rewound []func()
 	err = n.mesh.FetchSnapshot(ctx, peer, req, func(chunk []byte) error {
 		if len(chunk) == 0 {
 			return vosio.ErrPage
@@ -209,7 +211,21 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 				return err
 			}
 			in, err = n.eng.BeginInstall(g, shares, func(h origin.Vector, b *pebble.Batch) error {
-				have = h
+				have, over, rewound = h, overruns(n.ctl.state(), g, h), nil
+				for _, o := range over {
+					if from[o.stream].Seq > o.end.Seq {
+						return fmt.Errorf("module %s has not undone yet what lies beyond the end of %s", n.moduleName(peer), n.streamName(o.stream))
+					}
+					if err := n.keepLost(n.ctl.state(), o); err != nil {
+						return err
+					}
+					done, err := n.j.Rewind(b, o.stream, o.end)
+					if err != nil {
+						return err
+					}
+					rewound = append(rewound, done)
+					have[o.stream] = o.end
+				}
 				if err := n.keeps(have, from, peer); err != nil {
 					return err
 				}
@@ -222,7 +238,13 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 				}
 				return setGroup(b, g, groupEmpty)
 			})
-			return err
+			if err != nil {
+				return err
+			}
+			for _, done := range rewound {
+				done()
+			}
+			return nil
 		case 'p':
 			if in == nil {
 				return vosio.ErrPage
@@ -290,6 +312,9 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	n.j.MarkDurable(pos)
 	n.log.Info("a group's state was taken over", "group", n.ctl.state().GroupName(g), "from", n.moduleName(peer))
 	n.openGroup(g)
+	for _, o := range over {
+		n.wg.Go(func() { n.mergeLost(o) })
+	}
 	return nil
 }
 

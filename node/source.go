@@ -31,6 +31,10 @@ func (s source) HashAt(st origin.Stream, q origin.Seq) (origin.Hash, bool, error
 func (s source) Read(st origin.Stream, after origin.Seq, max int) (mesh.Run, error) {
 	run := mesh.Run{Stream: st, After: after}
 	own := st.Module == s.n.dir.Number
+	end, ended := s.n.ctl.state().End(st)
+	if ended && after >= end.Seq {
+		return run, nil
+	}
 	var upto origin.Seq
 	if !own {
 		// Others' streams go out up to a head that they signed: the furthest
@@ -38,6 +42,9 @@ func (s source) Read(st origin.Stream, after origin.Seq, max int) (mesh.Run, err
 		seq, head, ok, err := s.n.j.HeadAfter(st, after)
 		if err != nil || !ok || seq > s.n.j.Durable()[st].Seq {
 			return run, err
+		}
+		if ended && seq > end.Seq {
+			return run, nil // whoever ended it has a head at the end
 		}
 		upto, run.Head = seq, head
 	}
@@ -47,6 +54,9 @@ func (s source) Read(st origin.Stream, after origin.Seq, max int) (mesh.Run, err
 	}
 	if err != nil || len(entries) == 0 {
 		return run, err
+	}
+	if ended && entries[len(entries)-1].Seq > end.Seq {
+		entries = entries[:end.Seq-after]
 	}
 	last := entries[len(entries)-1]
 	if own {
@@ -162,6 +172,17 @@ func (s sink) Deliver(from origin.Module, run mesh.Run, head origin.Head, releas
 		// Its writer worked on a history that is not ours: nothing of it is
 		// taken until that is mended. The run's memory stays charged to the
 		// stream, so that no more comes.
+		return
+	}
+	if end, ok := n.ctl.state().End(run.Stream); ok && head.Position.Seq > end.Seq {
+		// What lies beyond an end is of nobody's; the neighbour has not learned
+		// of the end yet, or is about to undo it.
+		n.beyond.Add(int64(head.Position.Seq - max(end.Seq, run.After)))
+		if end.Seq <= run.After {
+			release()
+			return
+		}
+		n.applier.Deliver(run.Stream, run.After, run.Entries[:end.Seq-run.After], release)
 		return
 	}
 	if err := n.j.KeepHead(run.Stream, head.Position.Seq, run.Head); err != nil {

@@ -80,6 +80,7 @@ type standing struct {
 	Ready   bool       `msgpack:"r"` // it holds the group whole, and may write it
 	Full    bool       `msgpack:"f"`
 	Clock   int64      `msgpack:"t"` // unix ms
+	Owns    uint64     `msgpack:"w"` // the epoch in which it may write the group at this moment; 0: it may not
 }
 
 func (n *Node) serveStanding(_ context.Context, _ origin.Module, b []byte) ([]byte, error) {
@@ -112,12 +113,30 @@ func (n *Node) standing(g origin.Group) (*standing, error) {
 		}
 	}
 	own := ownStream(st, g, n.dir.Number)
+	if now, ok := st.Term(g); ok && n.leases.holds(g, now.Epoch) && n.writes(g) {
+		s.Owns = now.Epoch
+	}
 	n.mu.Lock()
 	_, bad := n.notCurrent[own]
 	_, s.Full = n.alarms[diskFull]
 	n.mu.Unlock()
 	s.Ready = n.isReady(g) && own.Incarnation != 0 && !bad && !n.unproven.Load()
 	return s, nil
+}
+
+// writes reports whether the rules in force let this module write a group.
+func (n *Node) writes(g origin.Group) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.rules == nil {
+		return false
+	}
+	for _, s := range n.rules.shares {
+		if s.Group == g && (s.Owner != "" || s.Waiting) {
+			return false
+		}
+	}
+	return true
 }
 
 // askStanding asks a member; this module itself too.
@@ -164,12 +183,7 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 		return nil, err
 	}
 	out := &admin.SwitchCheck{Group: g.Name, From: n.moduleName(t.Owner), To: to.Name, Epoch: t.Epoch, Level: admin.Pass}
-	add := func(level, check, remedy, format string, args ...any) {
-		out.Checks = append(out.Checks, admin.CheckLine{Level: level, Check: check, Text: fmt.Sprintf(format, args...), Remedy: remedy})
-		if level == admin.Fail || level == admin.Warn && out.Level == admin.Pass {
-			out.Level = level
-		}
-	}
+	add := out.Add
 	st := n.ctl.state()
 	switch {
 	case to.Number == t.Owner:
@@ -251,25 +265,27 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 // the new one has all, and gives the receipt. What does not come to its end in
 // time is rolled back by the leader of the control group.
 func (e engine) SwitchStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
-	n := e.n
 	check, err := e.SwitchCheck(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if check.Level == admin.Fail {
-		for _, c := range check.Checks {
-			if c.Level == admin.Fail {
-				return nil, failure(admin.Precondition, "switchover_unsafe", c.Remedy, "%s: %s", c.Check, c.Text)
-			}
-		}
+	if c := check.First(admin.Fail); c != nil {
+		return nil, failure(admin.Precondition, "switchover_unsafe", c.Remedy, "%s: %s", c.Check, c.Text)
 	}
+	return e.changeOwner(ctx, r, check, false)
+}
+
+// changeOwner has the control group change a group's owner, and waits for the
+// receipt.
+func (e engine) changeOwner(ctx context.Context, r admin.SwitchRequest, check *admin.SwitchCheck, failover bool) (*admin.SwitchReceipt, error) {
+	n := e.n
 	if r.Timeout <= 0 {
 		r.Timeout = switchTimeout
 	}
 	to, _ := n.ctl.state().Named(r.To)
 	id := make([]byte, 8)
 	rand.Read(id)
-	begin := &control.BeginSwitch{ID: hex.EncodeToString(id), Group: check.Group, Epoch: check.Epoch, To: to.Number, By: r.By, Until: time.Now().Add(r.Timeout).UnixMilli()}
+	begin := &control.BeginSwitch{ID: hex.EncodeToString(id), Group: check.Group, Epoch: check.Epoch, To: to.Number, By: r.By, Until: time.Now().Add(r.Timeout).UnixMilli(), Failover: failover}
 	if _, err := n.propose(ctx, &control.Command{Kind: control.KindBeginSwitch, BeginSwitch: begin}); err != nil {
 		return nil, precondition(err)
 	}
@@ -283,12 +299,29 @@ func (e engine) SwitchStart(ctx context.Context, r admin.SwitchRequest) (*admin.
 			if rc.Failed != "" {
 				return nil, failure(admin.Failed, "switchover_rolled_back", "the owner is who it was; see \"drmesh switchover check\"", "the change of owner was rolled back: %s", rc.Failed)
 			}
+			n.awaitOwner(wait, to.Number, begin.Group, rc.Epoch)
 			return &rc, nil
 		}
 		select {
 		case <-changed:
 		case <-wait.Done():
 			return nil, failure(admin.TimedOut, "switchover_unknown", "\"drmesh switchover status "+check.Group+"\" says how it stands", "the outcome did not come here")
+		}
+	}
+}
+
+// awaitOwner waits a moment until a new owner takes writes: it learns of its
+// term as everybody does, and asks for its lease.
+func (n *Node) awaitOwner(ctx context.Context, to origin.Module, group string, epoch uint64) {
+	g, _ := n.ctl.state().Group(group)
+	for range 150 {
+		if s, err := n.askStanding(ctx, to, g.Number); err == nil && s.Owns >= epoch {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
@@ -305,7 +338,7 @@ func (n *Node) receipt(id string) (admin.SwitchReceipt, bool) {
 
 func (n *Node) receiptView(st *control.State, r control.Receipt) admin.SwitchReceipt {
 	x := admin.SwitchReceipt{ID: r.ID, Group: st.GroupName(r.Group), From: n.moduleName(r.From), To: n.moduleName(r.To), By: r.By,
-		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(r.Ended - r.Begun), Failed: r.Failed}
+		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(r.Ended - r.Begun), Failed: r.Failed, Failover: r.Failover}
 	if r.Failed != "" {
 		x.Epoch = r.Epoch
 	}

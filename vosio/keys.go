@@ -18,6 +18,7 @@ const (
 	keyAccount   = 'a'
 	keyLocal     = 'l'
 	keyTombstone = 't'
+	keyImage     = 'b'
 )
 
 const filePrefix = 2 + len(origin.FileID{})

@@ -31,6 +31,7 @@ type Share struct {
 	// as the share asks: to answer, now or later, from any goroutine. It must
 	// not block.
 	Acknowledge func(d origin.Dot, answer func(error))
+	Images      bool          // before-images are kept
 	Root        string        // full path of the share's directory here
 	Policy      uint64        // policy epoch
 	Interval    time.Duration // 0: an answer means flushed

@@ -705,6 +705,9 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 		c := *o
 		old = &c
 	}
+	if err := t.image(share, by, file, addr, old); err != nil {
+		return err
+	}
 	var next []origin.Version
 	switch {
 	case v != nil && len(t.standing) == 0:

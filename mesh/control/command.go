@@ -122,7 +122,8 @@ type BeginSwitch struct {
 	By    string        `msgpack:"b"`
 	Until int64         `msgpack:"u"` // unix ms
 
-	Failover bool `msgpack:"o,omitempty"` // the owner is gone
+	Failover bool  `msgpack:"o,omitempty"` // the owner is gone
+	Quiet    int64 `msgpack:"q,omitempty"` // the leader knows that it gave no lease for so long, in ms
 }
 
 // Seal is the owner's word that it stopped, and where: all of it is durable.

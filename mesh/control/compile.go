@@ -551,6 +551,13 @@ func (t *texts) owning(rule *GroupRule) {
 	if t.has("owner") {
 		t.member("owner", rule.Owner)
 	}
+	if t.has("failover") && t.get("failover") != "off" {
+		rule.Failover, _ = strconv.Atoi(t.get("failover"))
+		if rule.Mode != ModeOwned {
+			t.bad("failover", "only a group with mode owned has one")
+		}
+	}
+	rule.Divert = rule.Divert || t.get("on_rejoin") == "divert"
 	rule.GoOn = rule.GoOn || t.get("on_timeout") == "go_on"
 	if rule.Mode == ModeOwned {
 		return

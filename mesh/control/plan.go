@@ -137,6 +137,9 @@ func groupTexts(r *Rules) []string {
 		if len(g.Rank) > 0 {
 			says = append(says, "rank "+strings.Join(g.Rank, " "))
 		}
+		if g.Failover > 0 {
+			says = append(says, fmt.Sprintf("another owner after %d s without it", g.Failover))
+		}
 		if g.Scope != "" && g.Scope != ScopeLocal {
 			scope := "acknowledged by " + map[string]string{ScopeOne: "one other module", ScopeSystem: "a module of another system", ScopeAll: "all modules"}[g.Scope]
 			if g.GoOn {

@@ -66,6 +66,12 @@ type GroupRule struct {
 	// it is acknowledged all the same when they do not in time.
 	Scope string `msgpack:"c,omitempty" json:"commit_scope,omitempty"`
 	GoOn  bool   `msgpack:"t,omitempty" json:"go_on,omitempty"`
+	// Failover is after how many seconds without its owner a group gets another
+	// by itself; 0: never.
+	// Divert keeps what an owner had committed beyond its end in a file; else
+	// what is safe is offered to the owner that followed.
+	Divert   bool `msgpack:"d,omitempty" json:"divert,omitempty"`
+	Failover int  `msgpack:"f,omitempty" json:"failover,omitempty"`
 }
 
 // Route sends what the modules of From write to those of To; both are lists of

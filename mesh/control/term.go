@@ -49,6 +49,8 @@ type Switch struct {
 	End    *Place        `msgpack:"p" json:"end"`   // set when sealed
 
 	Failover bool `msgpack:"o,omitempty" json:"failover"`
+	// Quiet is for how long before it began no lease had been given, in ms.
+	Quiet int64 `msgpack:"q,omitempty" json:"quiet,omitempty"`
 }
 
 // Receipt says what became of a switch.
@@ -145,7 +147,7 @@ func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
 	if c.ID == "" || max(len(c.ID), len(c.By)) > maxText || s.known(c.ID) {
 		return refuse(ErrMalformed, "switch", "it needs an id of its own")
 	}
-	s.Switches = append(slices.Clone(s.Switches), Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until, Failover: c.Failover})
+	s.Switches = append(slices.Clone(s.Switches), Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until, Failover: c.Failover, Quiet: c.Quiet})
 	slices.SortFunc(s.Switches, func(a, b Switch) int { return cmp.Compare(a.Group, b.Group) })
 	return nil
 }

@@ -1,0 +1,164 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"drmesh/admin"
+	"drmesh/vosio/call"
+)
+
+// TestFailover: the owner dies with 50 txns that nobody else has. Another is
+// made the owner; when the first comes back, they are undone there, put into a
+// lost-transaction file, and those that are safe are committed again.
+func TestFailover(t *testing.T) {
+	for _, rejoin := range []string{"merge", "divert"} {
+		t.Run(rejoin, func(t *testing.T) {
+			nodes := ownedMesh(t, " =on_rejoin "+rejoin+"\n", "%east#m1", "%west#m1", "%north#m1")
+			ctx := context.Background()
+			keyedAt(t, nodes[0], "main:k")
+			hasIndexes(t, "main:k", 2, nodes...)
+			write := func(n *Node, from, to int, what string) {
+				t.Helper()
+				c := program(t, n)
+				port := opened(t, c, "main:k")
+				for i := from; i < to; i++ {
+					if err := c.KeyedWrite(ctx, port, []byte(fmt.Sprintf("%04da %s", i, what))); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			write(nodes[0], 0, 100, "shared")
+			converged(t, nodes, "main:k")
+			cutOff(t, nodes[0], nodes[1:], true)
+			write(nodes[0], 100, 150, "only at east")
+			c := program(t, nodes[0])
+			port := opened(t, c, "main:k")
+			if err := c.KeyedRewrite(ctx, port, nil, []byte("0007a rewritten only at east")); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"PASS", "FAIL"} {
+				check, err := engine{nodes[1]}.FailoverCheck(ctx, admin.SwitchRequest{Group: "ledger", To: "%west#m1"})
+				if err != nil || want == "FAIL" && check.First(admin.Fail) == nil {
+					t.Errorf("check while the owner lives: %+v, %v", check, err)
+				}
+			}
+			if _, err := (engine{nodes[1]}).FailoverStart(ctx, admin.SwitchRequest{Group: "ledger", To: "%west#m1"}); class(err) != admin.Precondition {
+				t.Errorf("failover while the owner lives: %v", err)
+			}
+			dir := nodes[0].dir.path
+			shut(t, nodes[0])
+			eventually(t, "control has a leader again", func() bool { return status(t, nodes[1]).Quorum && status(t, nodes[2]).Quorum })
+			r, err := engine{nodes[2]}.FailoverStart(ctx, admin.SwitchRequest{Group: "ledger", To: "%west#m1", By: "kim", AcceptLoss: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Failover || r.To != "%west#m1" {
+				t.Errorf("receipt: %+v", r)
+			}
+			write(nodes[1], 200, 210, "after")
+			write(nodes[1], 149, 150, "taken by west")
+
+			nodes[0] = reopen(t, dir)
+			cutOff(t, nodes[0], nodes[1:], false)
+			if err := tryPut(nodes[0], "notes:x", "notes go on"); err == nil {
+				t.Log("notes are written at once")
+			}
+			eventually(t, "east has undone them", func() bool {
+				l, err := engine{nodes[0]}.LostFiles(ctx)
+				return err == nil && len(l) == 1 && nodes[0].isReady(nodes[0].ctl.state().Groups[0].Number)
+			})
+			lost, err := engine{nodes[0]}.LostFiles(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := lost[0]; f.Txns != 51 || f.Epoch != 1 || f.Owner != "%east#m1" || f.End != r.Number {
+				t.Errorf("lost-transaction file: %+v, the receipt's number is %d", f, r.Number)
+			}
+			if rejoin == "divert" {
+				f, err := engine{nodes[0]}.LostFile(ctx, lost[0].Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				verdicts := map[string]int{}
+				for _, x := range f.Transactions {
+					verdicts[x.Verdict]++
+				}
+				if verdicts[admin.LostSafe] != 50 || verdicts[admin.LostConflicts] != 1 {
+					t.Errorf("verdicts: %v", verdicts)
+				}
+				last := f.Transactions[50]
+				if len(last.Ops) != 1 || string(last.Ops[0].Before) != "0007a shared" || string(last.Ops[0].After) != "0007a rewritten only at east" || string(last.Ops[0].Now) != "0007a shared" {
+					t.Errorf("the last lost transaction: %+v", last)
+				}
+				converged(t, nodes, "main:k")
+				if d, _ := (engine{nodes[2]}).Digest(ctx, "main:k"); d.Records != 111 {
+					t.Errorf("%d records before the replay, 111 expected", d.Records)
+				}
+				if _, err := (engine{nodes[0]}).LostReplay(ctx, admin.LostChange{Name: lost[0].Name}); class(err) != admin.Precondition {
+					t.Errorf("replay of what conflicts: %v", err)
+				}
+				if _, err := (engine{nodes[0]}).LostReplay(ctx, admin.LostChange{Name: lost[0].Name, Safe: true}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := (engine{nodes[1]}).LostFile(ctx, lost[0].Name); class(err) != admin.NotFound {
+					t.Errorf("the file at another module: %v", err)
+				}
+			}
+			eventually(t, "what is safe was replayed", func() bool {
+				l, err := engine{nodes[0]}.LostFiles(ctx)
+				return err == nil && l[0].Replays == 50 && l[0].Open
+			})
+			converged(t, nodes, "main:k")
+			if d, _ := (engine{nodes[2]}).Digest(ctx, "main:k"); d.Records != 160 {
+				t.Errorf("%d records, 160 expected", d.Records)
+			}
+			p := program(t, nodes[2])
+			reader := opened(t, p, "main:k")
+			for key, want := range map[string]string{"0007": "0007a rewritten only at east", "0149": "0149a taken by west", "0120": "0120a only at east", "0205": "0205a after"} {
+				if got, err := p.KeyedRead(ctx, reader, "id", []byte(key)); err != nil || string(got) != want {
+					t.Errorf("record %s: %q, %v", key, got, err)
+				}
+			}
+			f, err := engine{nodes[0]}.LostDiscard(ctx, lost[0].Name)
+			if err != nil || f.Open {
+				t.Errorf("discard: %+v, %v", f, err)
+			}
+			if _, err := (engine{nodes[0]}).LostReplay(ctx, admin.LostChange{Name: lost[0].Name, Safe: true}); class(err) != admin.Precondition {
+				t.Errorf("replay of a closed file: %v", err)
+			}
+			if err := tryPut(nodes[0], "main:k", "x"); call.CodeOf(err) != call.NotOwner {
+				t.Errorf("a write at the owner that was: %v", err)
+			}
+		})
+	}
+}
+
+// TestFailoverByItself: with failover in the tables another module follows an
+// owner that died, although it led the control group too.
+func TestFailoverByItself(t *testing.T) {
+	nodes := ownedMesh(t, " =failover 1\n =rank %north#m1 %west#m1\n =commit_scope one\n", "%east#m1", "%west#m1", "%north#m1")
+	put(t, nodes[0], "main:a", "one")
+	converged(t, nodes, "main:a")
+	// A slow moment is no death.
+	before := nodes[0].ctl.state().Index
+	if g, _ := (engine{nodes[1]}).Groups(context.Background()); g[0].Owner != "%east#m1" {
+		t.Fatalf("the owner changed without need: %+v at %d", g[0], before)
+	}
+	dir := nodes[0].dir.path
+	began := time.Now()
+	shut(t, nodes[0])
+	eventually(t, "north takes writes", func() bool { return tryPut(nodes[2], "main:a", "two") == nil })
+	t.Logf("from the owner's end to the first write at the next: %v", time.Since(began).Round(time.Millisecond))
+	nodes[0] = reopen(t, dir)
+	eventually(t, "east knows", func() bool {
+		g, err := engine{nodes[0]}.Groups(context.Background())
+		return err == nil && g[0].Owner == "%north#m1"
+	})
+	converged(t, nodes, "main:a")
+	if got, err := content(nodes[0], "main:a"); err != nil || got != "one two" {
+		t.Errorf("east has %q, %v", got, err)
+	}
+}

@@ -1,0 +1,454 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"drmesh/admin"
+	"drmesh/mesh/control"
+	"drmesh/origin"
+	"drmesh/origin/entry"
+	"drmesh/vosio"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// lostFormat is the first field of a lost-transaction file.
+const lostFormat = "drmesh lost transactions 1"
+
+// rollBack sees to it that nothing stays here that lies beyond a stream's end:
+// the group takes a neighbour's state, and what was beyond is put into a
+// lost-transaction file.
+func (n *Node) rollBack(st *control.State) {
+	for _, end := range st.Ends {
+		s := end.Stream()
+		if n.j.Tail(s).Seq <= end.Seq || !st.Owned(s.Group) || !n.isReady(s.Group) {
+			continue
+		}
+		n.log.Warn("txns beyond the end of an owner's term are undone", "stream", n.streamName(s), "end", end.Seq, "have", n.j.Tail(s).Seq)
+		n.needSnapshot(s.Group, fmt.Sprintf("%s ended at %d, this module has %d", n.streamName(s), end.Seq, n.j.Tail(s).Seq))
+	}
+}
+
+// overrun is a stream of which this module has more than its end.
+type overrun struct {
+	stream origin.Stream
+	end    origin.Position
+	have   origin.Seq
+}
+
+// overruns lists those of a group.
+func overruns(st *control.State, g origin.Group, have origin.Vector) (l []overrun) {
+	if !st.Owned(g) {
+		return nil
+	}
+	for _, end := range st.Ends {
+		if s := end.Stream(); s.Group == g && have[s].Seq > end.Seq {
+			l = append(l, overrun{s, end.Position(), have[s].Seq})
+		}
+	}
+	return l
+}
+
+func (n *Node) lostPath(name string) string { return filepath.Join(n.dir.file("lost"), name+".json") }
+
+// keepLost writes the lost-transaction file of a stream. It is durable on
+// return, and written before anything is undone; a second time it says the
+// same.
+func (n *Node) keepLost(st *control.State, o overrun) error {
+	t, ok := st.TermOf(o.stream)
+	if !ok {
+		return fmt.Errorf("keep lost transactions of %s: no term is known of it", n.streamName(o.stream))
+	}
+	f := &admin.LostFile{Format: lostFormat, Mesh: n.dir.MeshID, Group: st.GroupName(o.stream.Group), Epoch: t.Epoch, Owner: n.moduleName(t.Owner),
+		End: t.Base + uint64(o.end.Seq), Module: n.dir.Module, Made: time.Now().UTC()}
+	f.Name = fmt.Sprintf("%s.%d.%d", f.Group, f.Epoch, n.dir.Number)
+	for q := o.end.Seq + 1; q <= o.have; q++ {
+		d := origin.Dot{Stream: o.stream, Seq: q}
+		e, ok, err := n.j.Get(d)
+		if err != nil || !ok {
+			return fmt.Errorf("keep lost transaction %v: it is not in the journal (%v)", d, err)
+		}
+		var txn origin.Txn
+		if err := entry.Decode(e.Bytes, d, &txn); err != nil {
+			return fmt.Errorf("keep lost transaction %v: %w", d, err)
+		}
+		x, err := n.lostTxn(&txn)
+		if err != nil {
+			return err
+		}
+		x.Number = t.Base + uint64(q)
+		f.Transactions = append(f.Transactions, *x)
+	}
+	if err := os.MkdirAll(n.dir.file("lost"), 0o700); err != nil {
+		return err
+	}
+	if _, err := os.Stat(n.lostPath(f.Name)); err == nil {
+		return nil // of an attempt that a crash ended
+	}
+	return n.writeLost(f)
+}
+
+func (n *Node) lostTxn(txn *origin.Txn) (*admin.LostTxn, error) {
+	x := &admin.LostTxn{Dot: strings.TrimSuffix(n.dotName(origin.OpDot{Dot: txn.Dot}), ".0"), At: txn.Stamp.Time().UTC(), Process: txn.Process, State: "open", Ops: []admin.LostOp{}}
+	images, err := n.eng.Images(txn.Dot)
+	if err != nil {
+		return nil, err
+	}
+	for _, im := range images {
+		if int(im.Index) >= len(txn.Ops) {
+			return nil, fmt.Errorf("before-image of %v: it has no operation %d", txn.Dot, im.Index)
+		}
+		op := &txn.Ops[im.Index]
+		c := n.change(txn, int(im.Index))
+		y := admin.LostOp{Kind: c.Kind, File: c.Share + ":" + c.File, FileID: hex.EncodeToString(im.File[:]), Address: record.String(im.Address), Key: im.Address}
+		if im.Before != nil {
+			y.Before = slices.Clone(im.Before.Data)
+		}
+		if op.Kind == origin.Write {
+			y.After = append([]byte{}, op.Data...)
+		}
+		x.Ops = append(x.Ops, y)
+	}
+	return x, nil
+}
+
+func (n *Node) writeLost(f *admin.LostFile) error {
+	f.Txns, f.Replays, f.Open = len(f.Transactions), 0, false
+	for _, t := range f.Transactions {
+		switch t.State {
+		case "open":
+			f.Open = true
+		case "replayed":
+			f.Replays++
+		}
+	}
+	b, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return err
+	}
+	return writeFile(n.lostPath(f.Name), append(b, '\n'))
+}
+
+// maxLost bounds a lost-transaction file that is read.
+const maxLost = 1 << 30
+
+// readLost reads a file and refuses one that is not this module's, or that
+// somebody has made something else of.
+func (n *Node) readLost(name string) (*admin.LostFile, error) {
+	if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		return nil, failure(admin.Usage, "bad_name", "\"drmesh lost ls\" lists the names", "lost-transaction file %q", name)
+	}
+	fi, err := os.Stat(n.lostPath(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, failure(admin.NotFound, "no_lost_file", "\"drmesh lost ls\" lists those of this module", "there is no lost-transaction file %s at %s", name, n.dir.Module)
+	}
+	if err == nil && fi.Size() > maxLost {
+		err = fmt.Errorf("it has %d bytes", fi.Size())
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(n.lostPath(name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read lost-transaction file %s: %w", name, err)
+	}
+	f := new(admin.LostFile)
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(f); err != nil {
+		return nil, failure(admin.Precondition, "bad_lost_file", "restore the file as the module wrote it", "lost-transaction file %s: %v", name, err)
+	}
+	if f.Format != lostFormat || f.Name != name || f.Mesh != n.dir.MeshID || f.Module != n.dir.Module {
+		return nil, failure(admin.Precondition, "foreign_lost_file", "use it at the module that wrote it", "lost-transaction file %s is of module %s, mesh %s, format %q", name, f.Module, f.Mesh, f.Format)
+	}
+	return f, nil
+}
+
+// judge sets the verdicts by what stands here now.
+func (n *Node) judge(f *admin.LostFile) error {
+	for i := range f.Transactions {
+		t := &f.Transactions[i]
+		t.Verdict = admin.LostSuperseded
+		for j := range t.Ops {
+			op := &t.Ops[j]
+			if err := n.judgeOp(op); err != nil {
+				return err
+			}
+			switch {
+			case op.Verdict == admin.LostConflicts:
+				t.Verdict = op.Verdict
+			case op.Verdict == admin.LostSafe && t.Verdict == admin.LostSuperseded:
+				t.Verdict = op.Verdict
+			}
+		}
+	}
+	return nil
+}
+
+func (n *Node) judgeOp(op *admin.LostOp) error {
+	id, err := fileID(op.FileID)
+	if err != nil {
+		return err
+	}
+	now, err := n.eng.Shown(id, op.Key)
+	if err != nil {
+		return err
+	}
+	op.Now, op.Why = nil, ""
+	if now != nil {
+		op.Now = slices.Clone(now.Data)
+	}
+	same := func(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+	_, known := n.eng.InfoByID(id)
+	switch {
+	case !known:
+		op.Verdict, op.Why = admin.LostConflicts, "the file is not there, or is the catalog: make the file by hand"
+	case same(op.Now, op.After):
+		op.Verdict = admin.LostSuperseded
+	case same(op.Now, op.Before):
+		op.Verdict = admin.LostSafe
+	default:
+		op.Verdict, op.Why = admin.LostConflicts, "something else stands there now"
+	}
+	return nil
+}
+
+func fileID(s string) (id origin.FileID, err error) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(id) {
+		return id, failure(admin.Precondition, "bad_lost_file", "restore the file as the module wrote it", "file id %q", s)
+	}
+	return origin.FileID(b), nil
+}
+
+// LostFiles implements admin.Engine.
+func (e engine) LostFiles(context.Context) ([]admin.LostFile, error) {
+	out := []admin.LostFile{}
+	l, err := os.ReadDir(e.n.dir.file("lost"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, x := range l {
+		name, ok := strings.CutSuffix(x.Name(), ".json")
+		if !ok {
+			continue
+		}
+		f, err := e.n.readLost(name)
+		if err != nil {
+			return nil, err
+		}
+		f.Transactions = nil
+		out = append(out, *f)
+	}
+	return out, nil
+}
+
+// openLost reports whether lost transactions of a group are open here.
+func (n *Node) openLost(group string) bool {
+	l, err := engine{n}.LostFiles(context.Background())
+	return err == nil && slices.ContainsFunc(l, func(f admin.LostFile) bool { return f.Open && f.Group == group })
+}
+
+// LostFile implements admin.Engine.
+func (e engine) LostFile(_ context.Context, name string) (*admin.LostFile, error) {
+	f, err := e.n.readLost(name)
+	if err != nil {
+		return nil, err
+	}
+	return f, e.n.judge(f)
+}
+
+// LostDiscard implements admin.Engine.
+func (e engine) LostDiscard(_ context.Context, name string) (*admin.LostFile, error) {
+	e.n.losing.Lock()
+	defer e.n.losing.Unlock()
+	f, err := e.n.readLost(name)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Open {
+		return nil, failure(admin.Precondition, "lost_file_closed", "", "nothing is open in the lost-transaction file %s", name)
+	}
+	for i := range f.Transactions {
+		if f.Transactions[i].State == "open" {
+			f.Transactions[i].State = "discarded"
+		}
+	}
+	return f, e.n.writeLost(f)
+}
+
+// LostReplay implements admin.Engine: the owner commits what is safe again as
+// its own, txn by txn; each is safe by what stands at the owner at that moment.
+func (e engine) LostReplay(ctx context.Context, r admin.LostChange) (*admin.LostResult, error) {
+	n := e.n
+	n.losing.Lock()
+	defer n.losing.Unlock()
+	f, err := n.readLost(r.Name)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Open {
+		return nil, failure(admin.Precondition, "lost_file_closed", "", "nothing is open in the lost-transaction file %s", r.Name)
+	}
+	st := n.ctl.state()
+	g, _ := st.Group(f.Group)
+	t, ok := st.Term(g.Number)
+	if !ok {
+		return nil, failure(admin.Precondition, "not_owned", "", "the group %s has no owner", f.Group)
+	}
+	out := &admin.LostResult{Name: r.Name}
+	for i := range f.Transactions {
+		x := &f.Transactions[i]
+		if x.State != "open" {
+			continue
+		}
+		verdict, err := n.askRedo(ctx, t.Owner, g.Number, x)
+		if err != nil {
+			return nil, errors.Join(err, n.writeLost(f))
+		}
+		x.Verdict = verdict
+		switch verdict {
+		case admin.LostSafe:
+			x.State = "replayed"
+			out.Replayed++
+		case admin.LostSuperseded:
+			x.State = "replayed"
+			out.Superseded++
+		default:
+			if !r.Safe {
+				err := n.writeLost(f)
+				return nil, errors.Join(failure(admin.Precondition, "lost_conflicts", "see \"drmesh lost show "+r.Name+"\"; --safe leaves it and goes on", "lost transaction %d: something else stands where it wrote", x.Number), err)
+			}
+			out.Left++
+		}
+	}
+	return out, n.writeLost(f)
+}
+
+// redoQuestion asks a group's owner to commit a lost txn again.
+type redoQuestion struct {
+	Group   origin.Group `msgpack:"g"`
+	Process string       `msgpack:"p"`
+	Ops     []redoOp     `msgpack:"o"`
+}
+
+type redoOp struct {
+	File   []byte `msgpack:"f"`
+	Key    []byte `msgpack:"k"`
+	Before []byte `msgpack:"b"` // nil: no record
+	After  []byte `msgpack:"a"`
+}
+
+func (n *Node) askRedo(ctx context.Context, owner origin.Module, g origin.Group, x *admin.LostTxn) (verdict string, err error) {
+	q := redoQuestion{Group: g, Process: x.Process}
+	for _, op := range x.Ops {
+		id, err := fileID(op.FileID)
+		if err != nil {
+			return "", err
+		}
+		q.Ops = append(q.Ops, redoOp{id[:], op.Key, op.Before, op.After})
+	}
+	if owner == n.dir.Number {
+		return n.redo(ctx, q)
+	}
+	b, err := msgpack.Marshal(&q)
+	if err != nil {
+		return "", err
+	}
+	r, err := n.mesh.Call(ctx, owner, "redo", b)
+	if err != nil {
+		return "", failure(admin.Failed, "replay_failed", "try again: what was replayed is known", "%s could not replay it: %v", n.moduleName(owner), err)
+	}
+	return string(r), nil
+}
+
+func (n *Node) serveRedo(ctx context.Context, _ origin.Module, b []byte) ([]byte, error) {
+	var q redoQuestion
+	if err := msgpack.Unmarshal(b, &q); err != nil {
+		return nil, fmt.Errorf("redo: %w", err)
+	}
+	v, err := n.redo(ctx, q)
+	return []byte(v), err
+}
+
+// redo commits a lost txn here, if what it replaced stands.
+func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err error) {
+	if t, ok := n.ctl.state().Term(q.Group); !ok || t.Owner != n.dir.Number {
+		return "", fmt.Errorf("redo: %s does not own the group", n.dir.Module)
+	}
+	var l []vosio.Redo
+	done := true
+	for _, op := range q.Ops {
+		if len(op.File) != len(origin.FileID{}) || len(op.Key) == 0 {
+			return "", errors.New("redo: malformed")
+		}
+		x := vosio.Redo{File: origin.FileID(op.File), Address: op.Key}
+		f, known := n.eng.InfoByID(x.File)
+		if !known {
+			return admin.LostConflicts, nil
+		}
+		if s, ok := n.ctl.state().Tables().Share(f.Share); !ok || s.GroupNumber != q.Group {
+			return "", fmt.Errorf("redo: %s is not of the group", f.Share)
+		}
+		if op.Before != nil {
+			x.Before = &origin.Version{Data: op.Before}
+		}
+		if op.After != nil {
+			x.After = &origin.Version{Data: op.After}
+		}
+		now, err := n.eng.Shown(x.File, x.Address)
+		if err != nil {
+			return "", err
+		}
+		if (now == nil) != (x.After == nil) || now != nil && !bytes.Equal(now.Data, op.After) {
+			done = false
+		}
+		l = append(l, x)
+	}
+	if done {
+		return admin.LostSuperseded, nil
+	}
+	switch err := n.eng.Redo(ctx, q.Process, l); {
+	case errors.Is(err, vosio.ErrMoved), call.CodeOf(err) == call.InvalidDuplicateKey, call.CodeOf(err) == call.RecordAlreadyExists, call.CodeOf(err) == call.RecordNotFound:
+		return admin.LostConflicts, nil
+	case err != nil:
+		return "", err
+	}
+	return admin.LostSafe, nil
+}
+
+// mergeLost has the owner take the safe ones again by itself, where the group
+// says so: those of this module's own making, so that each is offered once.
+func (n *Node) mergeLost(o overrun) {
+	rule := n.ctl.state().Tables().GroupRule(o.stream.Group)
+	t, ok := n.ctl.state().TermOf(o.stream)
+	if rule == nil || rule.Divert || !ok || o.stream.Module != n.dir.Number {
+		return
+	}
+	name := fmt.Sprintf("%s.%d.%d", n.ctl.state().GroupName(o.stream.Group), t.Epoch, n.dir.Number)
+	ctx, cancel := context.WithTimeout(n.ctx, time.Minute)
+	defer cancel()
+	r, err := engine{n}.LostReplay(ctx, admin.LostChange{Name: name, Safe: true})
+	if err != nil {
+		if n.ctx.Err() == nil {
+			n.alarm("lost transactions in "+name, "they were not offered to the owner: "+err.Error())
+		}
+		return
+	}
+	n.log.Warn("lost transactions were offered to the owner", "file", name, "replayed", r.Replayed, "superseded", r.Superseded, "left", r.Left)
+	if r.Left > 0 {
+		n.alarm("lost transactions in "+name, fmt.Sprintf("%d conflict with what stands now: see \"drmesh lost show %s\"", r.Left, name))
+	}
+}
