@@ -165,6 +165,37 @@ func (c *Client) SwitchStart(ctx context.Context, r admin.SwitchRequest) (*admin
 	return &out, c.do(ctx, http.MethodPost, "/v1/switchover", nil, r, &out)
 }
 
+// FailoverCheck says what giving a group to another needs when its owner is
+// gone, and what would be lost.
+func (c *Client) FailoverCheck(ctx context.Context, group, to string) (*admin.SwitchCheck, error) {
+	return ask[*admin.SwitchCheck](ctx, c, "/v1/failover/check", url.Values{"group": {group}, "to": {to}})
+}
+
+// FailoverStart gives a group to another module while its owner is gone.
+func (c *Client) FailoverStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
+	return tell[*admin.SwitchReceipt](ctx, c, "/v1/failover", r)
+}
+
+// LostFiles lists the lost-transaction files of the module.
+func (c *Client) LostFiles(ctx context.Context) ([]admin.LostFile, error) {
+	return ask[[]admin.LostFile](ctx, c, "/v1/lost", nil)
+}
+
+// LostFile gives one of them, with its transactions.
+func (c *Client) LostFile(ctx context.Context, name string) (*admin.LostFile, error) {
+	return ask[*admin.LostFile](ctx, c, "/v1/lost/"+url.PathEscape(name), nil)
+}
+
+// LostReplay has the owner commit lost transactions again.
+func (c *Client) LostReplay(ctx context.Context, r admin.LostChange) (*admin.LostResult, error) {
+	return tell[*admin.LostResult](ctx, c, "/v1/lost/replay", r)
+}
+
+// LostDiscard closes a lost-transaction file.
+func (c *Client) LostDiscard(ctx context.Context, name string) (*admin.LostFile, error) {
+	return tell[*admin.LostFile](ctx, c, "/v1/lost/discard", admin.LostChange{Name: name})
+}
+
 // SwitchHistory lists the receipts of a group; of all, if it is empty.
 func (c *Client) SwitchHistory(ctx context.Context, group string) ([]admin.SwitchReceipt, error) {
 	return ask[[]admin.SwitchReceipt](ctx, c, "/v1/switchover", url.Values{"group": {group}})

@@ -68,14 +68,7 @@ func (a *app) switchoverStart() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.emit(r, func(t *table) {
-				t.row("group", r.Group)
-				t.row("owner", r.To+", before "+r.From)
-				t.row("epoch", r.Epoch)
-				t.row("last number before", r.Number)
-				t.row("writes stood still, ms", r.Still)
-				t.row("ended", r.Ended)
-			})
+			return a.showReceipt(r)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "roll it back if it has not ended after so long")

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"drmesh/admin"
+)
+
+func (a *app) failoverCommand() *cobra.Command {
+	return nest("failover", "Give a group to another owner when its own is gone", a.failoverCheck(), a.failoverStart())
+}
+
+func (a *app) failoverCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check GROUP MODULE",
+		Short: "Say what giving GROUP to MODULE needs, and which transactions no survivor has; nothing is changed",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			return a.showCheck(cl.FailoverCheck(c.Context(), args[0], args[1]))
+		},
+	}
+}
+
+func (a *app) failoverStart() *cobra.Command {
+	var timeout time.Duration
+	var dry, accept bool
+	c := &cobra.Command{
+		Use:   "start GROUP MODULE",
+		Short: "Give GROUP to MODULE without its owner: fetch what survivors hold, end the owner's term there",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			if dry {
+				return a.showCheck(cl.FailoverCheck(c.Context(), args[0], args[1]))
+			}
+			r, err := cl.FailoverStart(c.Context(), admin.SwitchRequest{Group: args[0], To: args[1], Timeout: timeout, AcceptLoss: accept})
+			if err != nil {
+				return err
+			}
+			return a.showReceipt(r)
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "roll it back if it has not ended after so long")
+	c.Flags().BoolVar(&dry, "dry-run", false, "check only")
+	c.Flags().BoolVar(&accept, "accept-loss", false, "go on although transactions are known of that no survivor has")
+	return c
+}
+
+func (a *app) showReceipt(r *admin.SwitchReceipt) error {
+	return a.emit(r, func(t *table) {
+		t.row("group", r.Group)
+		t.row("owner", r.To+", before "+r.From)
+		t.row("epoch", r.Epoch)
+		t.row("last number before", r.Number)
+		t.row("writes stood still, ms", r.Still)
+		t.row("ended", r.Ended)
+	})
+}
