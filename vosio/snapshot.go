@@ -305,10 +305,9 @@ func (i *Install) Build() error {
 			return err
 		}
 		e.acct.mu.Lock()
-		defer e.acct.mu.Unlock()
 		for k, s := range acct.sums {
 			// What was parked at the donor is parked here only if this module
-			// has a reason of its own, which build found out.
+			// has a reason of its own.
 			if slices.Contains(i.shares, k.share) {
 				s.Counts[Live] += s.Counts[Parked]
 				s.Counts[Parked] = 0
@@ -316,8 +315,36 @@ func (i *Install) Build() error {
 				e.acct.dirty[k] = s
 			}
 		}
-		return nil
+		e.acct.mu.Unlock()
+		return t.parkTaken(i.shares)
 	})
+}
+
+// parkTaken parks the records of shares that an index of this module alone
+// refuses.
+func (t *tx) parkTaken(shares []string) error {
+	var files []*file
+	t.e.cat.mu.RLock()
+	for _, f := range t.e.cat.files {
+		if slices.Contains(shares, f.share) && slices.ContainsFunc(f.indexes, func(x *index) bool { return x.Local && !x.Duplicates }) {
+			files = append(files, f)
+		}
+	}
+	t.e.cat.mu.RUnlock()
+	for _, f := range files {
+		err := eachVisible(t.e.db, f.id, func(addr []byte, v *origin.Version) error {
+			reason, err := t.refused(f, addr, v)
+			if err != nil || reason == "" {
+				return err
+			}
+			return t.park(f, addr, v, reason)
+		})
+		if err != nil {
+			return err
+		}
+		t.c.stats[f] = struct{}{}
+	}
+	return nil
 }
 
 // Replay brings into effect what this module had applied beyond the snapshot,

@@ -1,0 +1,152 @@
+package vosio
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"drmesh/origin"
+	"drmesh/origin/journal"
+	"drmesh/vosio/call"
+	"drmesh/vosio/record"
+)
+
+// takeOver puts a's state over b's.
+func takeOver(t testing.TB, a, b *testEngine) {
+	t.Helper()
+	snap := a.db.NewSnapshot()
+	defer snap.Close()
+	saved, err := journal.SavedIn(snap, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, contexts := origin.Vector{}, map[origin.Stream]origin.Context{}
+	for _, s := range saved {
+		from[s.Stream], contexts[s.Stream] = s.Position, s.Context
+	}
+	var have origin.Vector
+	in, err := b.BeginInstall(1, []string{"main"}, func(h origin.Vector, _ *pebble.Batch) error { have = h; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nothing of the group is taken meanwhile, and what stands is not shown as
+	// if it were all.
+	if !b.isTaken("main") {
+		t.Error("the share is being replaced, and read")
+	}
+	if err := b.Apply(context.Background(), &origin.Txn{Dot: origin.Dot{Stream: origin.Stream{Group: 1, Module: 9, Incarnation: 1}, Seq: 1}}, nil, false); err != errInstalling {
+		t.Errorf("a remote txn while the group is replaced: %v", err)
+	}
+	if err := Export(snap, []string{"main"}, in.Put); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Build(); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Replay(have, from, contexts); err != nil {
+		t.Fatal(err)
+	}
+	var pos []origin.StreamPosition
+	err = in.Finish(func(batch *pebble.Batch) error {
+		for _, s := range saved {
+			if s.Position.Seq <= have[s.Stream].Seq {
+				continue
+			}
+			if err := b.j.Adopt(batch, s.Stream, s.Position, s.Stamp, s.Context); err != nil {
+				return err
+			}
+			pos = append(pos, origin.StreamPosition{Stream: s.Stream, Position: s.Position})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.j.MarkDurable(pos)
+	if b.isTaken("main") {
+		t.Error("the share is open again, and not read")
+	}
+}
+
+// A module that has an index of its own takes over records that it refuses:
+// they are parked, as if they had come one by one, also after a restart; and
+// its own txns, that nobody else has, are kept.
+func TestTakeOver(t *testing.T) {
+	fs := vfs.NewMem()
+	a, b := openEngine(t, vfs.NewMem(), 1, false), openEngine(t, fs, 2, false)
+	defer a.close(t)
+	ctx := context.Background()
+	const path = "%s#d>main>k"
+	keyedFile(t, a, path)
+	sa, sb := origin.Stream{Group: 1, Module: 1, Incarnation: 1}, origin.Stream{Group: 1, Module: 2, Incarnation: 1}
+	write := func(e *testEngine, data string) error {
+		f, err := e.file(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.commit(ctx, "test", []change{{file: f, kind: insert, data: []byte(data)}})
+		return err
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(write(a, "0001a one"))
+	ship(t, a, b, sa)
+	_, err := b.createIndex(ctx, "test", path, record.Index{Name: "here", Components: []record.Component{{Position: 5, Length: 1}}, Local: true})
+	must(err)
+	must(write(b, "0100x of b alone"))
+	must(write(b, "0101y of b alone"))
+	for i := range 4 {
+		must(write(a, fmt.Sprintf("%04da more", i+2)))
+	}
+	must(write(a, "0100z of a, too"))
+	takeOver(t, a, b)
+	check := func() {
+		t.Helper()
+		l, err := b.ParkedList()
+		must(err)
+		if len(l) != 4 {
+			t.Errorf("parked: %+v", l)
+		}
+		for _, s := range b.Account() {
+			if s.Missing() != 0 || s.Stream == sb && s.Of(Written) != 2 || s.Stream == sa && s.Of(Parked) != 4 {
+				t.Errorf("account %+v", s)
+			}
+		}
+		i, err := b.Info(path)
+		must(err)
+		if i.Records != 3 { // one with kind a, b's two (its 0100 is the later one)
+			t.Errorf("%d records are shown", i.Records)
+		}
+	}
+	check()
+	if err := write(b, "0102a refused"); call.CodeOf(err) != call.InvalidDuplicateKey {
+		t.Errorf("a value that a shown record has: %v", err)
+	}
+	// b goes on, and a takes what b had and has.
+	must(write(b, "0102w goes on"))
+	ship(t, b, a, sb)
+	i, err := a.Info(path)
+	must(err)
+	if i.Records != 8 {
+		t.Errorf("%d records at a", i.Records)
+	}
+	b.close(t)
+	b = openEngine(t, fs, 2, false)
+	defer func() { b.close(t) }()
+	l, err := b.ParkedList()
+	must(err)
+	if len(l) != 4 {
+		t.Errorf("parked after a restart: %+v", l)
+	}
+	must(b.DropLocalIndex(ctx, path, "here"))
+	if l, err := b.ParkedList(); err != nil || len(l) != 0 {
+		t.Errorf("parked without the index: %+v, %v", l, err)
+	}
+}
