@@ -229,3 +229,81 @@ func TestTailOverTheSocket(t *testing.T) {
 	}
 	r.Body.Close()
 }
+
+// A body that does not come ends the request, and a request that takes longer
+// than a body may goes on.
+func TestSlowBodies(t *testing.T) {
+	old := bodyTime
+	bodyTime = 200 * time.Millisecond
+	defer func() { bodyTime = old }()
+	e := &slow{began: make(chan context.Context), end: make(chan error)}
+	a := New(e, Options{Module: "%east#m1"})
+	s, err := ServeTCP("127.0.0.1:0", nil, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	defer a.Close()
+	ask := func(body string, length int) string {
+		t.Helper()
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprintf(c, "POST /v1/account HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", s.Addr(), length, body)
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if got := ask(`{"scan":`, 20); !strings.Contains(got, " 408 ") || !strings.Contains(got, `"code":"body_too_slow"`) {
+		t.Errorf("a body that stops: %s", got)
+	}
+	go func() {
+		ctx := <-e.began
+		select {
+		case <-ctx.Done(): // the request did not outlive the body's deadline
+		case <-time.After(2 * bodyTime):
+		}
+		e.end <- nil
+	}()
+	if got := ask(`{}`, 2); !strings.Contains(got, " 200 ") {
+		t.Errorf("long work: %s", got)
+	}
+}
+
+// A cookie lets look and no more; one that is good no longer is none.
+func TestCookie(t *testing.T) {
+	tokens, err := OpenAccessTokens(filepath.Join(t.TempDir(), "access.json"), [32]byte{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := New(nothing{}, Options{Module: "%east#m1", Tokens: tokens})
+	defer a.Close()
+	n, err := tokens.create(AccessRequest{Role: Admin}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := func() Role {
+		q := httptest.NewRequest("GET", "/", nil)
+		q.Host = "192.0.2.1:1"
+		q.AddCookie(&http.Cookie{Name: CookieName, Value: n.Token})
+		c, err := a.remote(q, "tls")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Role
+	}
+	if r := who(); r != Viewer {
+		t.Errorf("role %q", r)
+	}
+	if _, err := tokens.revoke(n.ID); err != nil {
+		t.Fatal(err)
+	}
+	if r := who(); r != Nobody {
+		t.Errorf("revoked: role %q", r)
+	}
+}

@@ -1,8 +1,11 @@
 package node
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -187,4 +190,94 @@ func TestOneModuleAnswersForAnother(t *testing.T) {
 	if r, err := c.Ready(t.Context(), "write"); err != nil || !r.Ready {
 		t.Error(r, err)
 	}
+}
+
+// events follows the events of a module; the channel ends with the test.
+func events(t *testing.T, addr string) <-chan admin.Event {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+addr+"/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := make(chan admin.Event, 1000)
+	go func() {
+		defer close(ch)
+		defer resp.Body.Close()
+		s := bufio.NewScanner(resp.Body)
+		for s.Scan() {
+			var e admin.Event
+			if b, ok := strings.CutPrefix(s.Text(), "data: "); ok && json.Unmarshal([]byte(b), &e) == nil {
+				ch <- e
+			}
+		}
+	}()
+	return ch
+}
+
+// Events tell of links, tables and modules that are not there; the alarm of one
+// ends when it is back.
+func TestEventsOfAMesh(t *testing.T) {
+	nodes := meshOf(t, "%east#m1", "%west#m1")
+	east, west := nodes[0], nodes[1]
+	s, err := admin.ServeTCP("127.0.0.1:0", nil, east.operators.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	ch := events(t, s.Addr().String())
+	expect := func(typ, object, text string) {
+		t.Helper()
+		deadline := time.After(30 * time.Second)
+		for {
+			select {
+			case e, ok := <-ch:
+				if !ok {
+					t.Fatalf("the events end before %s %s %s", typ, object, text)
+				}
+				if e.Type == typ && strings.Contains(e.Object, object) && strings.Contains(e.Text, text) {
+					return
+				}
+			case <-deadline:
+				t.Fatalf("no event %s %s %s", typ, object, text)
+			}
+		}
+	}
+	expect("hello", "", "")
+	eventually(t, "the link is up", func() bool {
+		l, err := engine{east}.Links(t.Context())
+		return err == nil && len(l) == 1 && l[0].State == "up"
+	})
+	set := func(paused bool) {
+		t.Helper()
+		if err := (engine{east}).SetLink(t.Context(), admin.LinkChange{A: "%east#m1", B: "%west#m1", Paused: paused}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(true)
+	expect("link", "%west#m1", "paused")
+	set(false)
+	expect("link", "%west#m1", "up")
+	if _, err := (engine{east}).ControlApply(t.Context(), admin.ControlChange{Text: mainTables + "\n"}); err != nil {
+		t.Fatal(err)
+	}
+	expect("control", "policy epoch", "in force")
+	dir := west.dir.path
+	if err := west.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect("alarm", "module %west#m1 is not there", "not heard of since")
+	st, err := engine{east}.Status(t.Context())
+	if err != nil || len(st.Alarms) != 1 || !strings.HasPrefix(st.Alarms[0], "module %west#m1 is not there: ") {
+		t.Errorf("alarms %q, %v", st.Alarms, err)
+	}
+	again, err := Open(t.Context(), ServeOptions{Dir: dir, Logger: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { again.Close() })
+	expect("over", "module %west#m1 is not there", "")
 }
