@@ -22,8 +22,9 @@ const (
 	maxBody = 4 << 20
 	// maxDepth bounds how deep the values of a body lie in each other.
 	maxDepth = 16
-	// maxForwarded bounds the answer of another module.
-	maxForwarded = 7 << 20
+	// maxForwarded bounds the answer of another module: in base64 it must fit
+	// a message of the mesh.
+	maxForwarded = 5 << 20
 )
 
 // bodyTime is how long a body may take to come; tests take less.

@@ -47,7 +47,11 @@ func registerLong[I, R any](a *API, r route, object func(*I) string, fn func(con
 	huma.Register(a.huma, op, func(ctx context.Context, in *longInput[I]) (*longAnswer, error) {
 		who, name := CallerOf(ctx), named(object, &in.Body)
 		x, err := a.ops.start(who, r.id, name, func(ctx context.Context) (any, error) {
-			v, err := fn(ctx, in)
+			var v R
+			err := a.match(ctx, in.IfMatch)
+			if err == nil {
+				v, err = fn(ctx, in)
+			}
 			if r.change {
 				a.note(who, &r, name, "", err)
 			}
@@ -79,4 +83,20 @@ func registerLong[I, R any](a *API, r route, object func(*I) string, fn func(con
 		out.Body = x.result
 		return out, nil
 	})
+}
+
+// match refuses a change that was meant for other tables than are in force.
+func (a *API) match(ctx context.Context, s string) error {
+	want, err := ifMatch(s)
+	if err != nil || want == 0 {
+		return err
+	}
+	t, err := a.engine.ControlText(ctx)
+	if err != nil {
+		return err
+	}
+	if t.Epoch != want {
+		return Errorf(Precondition, "epoch_moved", "look again, then ask again", "the tables have policy epoch %d, the change was meant for %d", t.Epoch, want)
+	}
+	return nil
 }

@@ -142,7 +142,7 @@ func TestOperations(t *testing.T) {
 func TestIfMatch(t *testing.T) {
 	a := New(&slow{}, Options{Module: "%east#m1"})
 	defer a.Close()
-	d := door{t, a.guard(as(Operator))}
+	d, admin := door{t, a.guard(as(Operator))}, door{t, a.guard(as(Admin))}
 	_, h, _ := d.ask("GET", "/v1/control", "")
 	if h.Get("ETag") != `"7"` {
 		t.Errorf("ETag %s", h.Get("ETag"))
@@ -150,6 +150,11 @@ func TestIfMatch(t *testing.T) {
 	for match, want := range map[string]int{"": 200, "*": 200, `"7"`: 200, `"6"`: 412, `"0"`: 412, "7": 400, `"seven"`: 400, `W/"7"`: 400} {
 		if status, _, b := d.ask("POST", "/v1/control/apply", `{"text":""}`, "If-Match", match); status != want {
 			t.Errorf("If-Match %s: status %d %s", match, status, b)
+		}
+		// Other changes are as careful, though only the tables have an epoch.
+		want = map[int]int{200: 503, 412: 412, 400: 400}[want]
+		if status, _, b := admin.ask("POST", "/v1/leave", `{}`, "If-Match", match); status != want {
+			t.Errorf("leave, If-Match %s: status %d %s", match, status, b)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"drmesh/admin"
@@ -54,9 +55,16 @@ func (e engine) Account(ctx context.Context, r admin.AccountRequest) (*admin.Acc
 	parts := make([]*admin.Account, len(members)+1)
 	errs := make([]error, len(members)+1)
 	var wg sync.WaitGroup
-	wg.Go(func() { parts[0], errs[0] = n.accountAt(ctx, at, r.Scan) })
+	progress := admin.ProgressOf(ctx)
+	progress.Step(fmt.Sprintf("%d members were asked how far they are; each counts once it has all of it", len(members)))
+	var counted atomic.Int64
+	done := func(name string) {
+		progress.Step(name + " has counted")
+		progress.Percent(100 * float64(counted.Add(1)) / float64(len(parts)))
+	}
+	wg.Go(func() { parts[0], errs[0] = n.accountAt(ctx, at, r.Scan); done(n.dir.Module) })
 	for i, m := range members {
-		wg.Go(func() { parts[i+1], errs[i+1] = n.askAccount(ctx, m, at, r.Scan) })
+		wg.Go(func() { parts[i+1], errs[i+1] = n.askAccount(ctx, m, at, r.Scan); done(m.Name) })
 	}
 	wg.Wait()
 	out := &admin.Account{Module: n.dir.Module, Modules: []admin.AccountModule{}, Vector: []admin.StreamPosition{}, Lines: []admin.AccountLine{},

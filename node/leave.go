@@ -30,17 +30,21 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 			}
 		}
 	}
+	progress := admin.ProgressOf(ctx)
 	if n.raft.IsLeader() {
+		progress.Step("leadership of control is handed over")
 		// Another leads on, without an election when this one is gone. If
 		// nobody can, the election comes.
 		if err := n.raft.StepDown(ctx); err != nil {
 			n.log.Info("leadership was not handed over", "err", err)
 		}
 	}
+	progress.Step("control is told")
 	_, err := n.propose(ctx, &control.Command{Kind: control.KindLeave, Leave: &control.Leave{Module: n.dir.Number}})
 	if err != nil {
 		return precondition(err)
 	}
+	progress.Step("the members report what they hold of this module's streams")
 	for {
 		changed := n.ctl.changed() // before the state, lest a change is missed
 		m, _ := n.ctl.state().Member(n.dir.Number)

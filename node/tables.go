@@ -85,6 +85,8 @@ func (e engine) ControlApply(ctx context.Context, c admin.ControlChange) (*admin
 		break
 	}
 	plan.Epoch = res.Epoch
+	progress := admin.ProgressOf(ctx)
+	progress.Step(fmt.Sprintf("agreed as policy epoch %d; waiting until the members have it", res.Epoch))
 	if c.Timeout <= 0 {
 		c.Timeout = 10 * time.Second
 	}
