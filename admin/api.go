@@ -3,9 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,15 +15,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-const (
-	// maxBody bounds a request's body: control tables are the largest.
-	maxBody = 4 << 20
-	// maxDepth bounds how deep the values of a body lie in each other.
-	maxDepth = 16
-	// maxForwarded bounds the answer of another module: in base64 it must fit
-	// a message of the mesh.
-	maxForwarded = 5 << 20
-)
+// maxBody bounds a request's body: control tables are the largest.
+const maxBody = 4 << 20
 
 // bodyTime is how long a body may take to come; tests take less.
 var bodyTime = 10 * time.Second
@@ -155,105 +146,6 @@ func schemaName(t reflect.Type, hint string) string {
 		return "ProblemDetail"
 	}
 	return n
-}
-
-var jsonFormat = huma.Format{
-	Marshal: func(w io.Writer, v any) error {
-		b, err := marshal(v)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(b)
-		return err
-	},
-	Unmarshal: func(b []byte, v any) error {
-		if err := checkDepth(b); err != nil {
-			return err
-		}
-		return json.Unmarshal(b, v)
-	},
-}
-
-// marshal is JSON without the escapes meant for HTML. A list that is nil is
-// empty: null is for what is unknown.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(withLists(v)); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
-
-// withLists gives v with empty lists in place of nil ones, in what it points to
-// and holds by value. Maps are left alone.
-func withLists(v any) any {
-	x := reflect.ValueOf(v)
-	if !x.IsValid() {
-		return v
-	}
-	if x.Kind() == reflect.Slice && x.IsNil() {
-		return reflect.MakeSlice(x.Type(), 0, 0).Interface()
-	}
-	if x.Kind() == reflect.Struct {
-		p := reflect.New(x.Type())
-		p.Elem().Set(x)
-		fill(p.Elem())
-		return p.Elem().Interface()
-	}
-	fill(x)
-	return v
-}
-
-func fill(x reflect.Value) {
-	switch x.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		if !x.IsNil() {
-			fill(x.Elem())
-		}
-	case reflect.Struct:
-		for i := range x.NumField() {
-			if f := x.Field(i); f.CanSet() {
-				fill(f)
-			}
-		}
-	case reflect.Slice:
-		if x.IsNil() {
-			if x.CanSet() && x.Type().Elem().Kind() != reflect.Uint8 {
-				x.Set(reflect.MakeSlice(x.Type(), 0, 0))
-			}
-			return
-		}
-		switch x.Type().Elem().Kind() {
-		case reflect.Struct, reflect.Pointer, reflect.Slice, reflect.Interface:
-			for i := range x.Len() {
-				fill(x.Index(i))
-			}
-		}
-	}
-}
-
-// checkDepth refuses JSON that is nested too deep, before anything is built of
-// it.
-func checkDepth(b []byte) error {
-	depth, text := 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case text && c == '\\':
-			i++
-		case c == '"':
-			text = !text
-		case text:
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return fmt.Errorf("values lie more than %d deep in each other", maxDepth)
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return nil
 }
 
 // route is what holds for an operation of the API.
@@ -446,79 +338,4 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(b))
 	return nil
-}
-
-// forward has another module answer, and says whose answer it is.
-func (a *API) forward(ctx huma.Context, route *route, who Caller, module string) {
-	r, w := humago.Unwrap(ctx)
-	err := func() error {
-		switch {
-		case route.here || r.Method != http.MethodGet:
-			return Errorf(Usage, "not_forwarded", "ask that module itself", "%s cannot be asked of another module", route.id)
-		case who.Via == "mesh":
-			return Errorf(NotFound, "no_module", "", "this is %s, not %s", a.Module, module)
-		}
-		f, err := a.engine.Forward(r.Context(), module, who, r.URL.RequestURI())
-		if err != nil {
-			return err
-		}
-		h := w.Header()
-		h.Set("Content-Type", f.ContentType)
-		h.Set("Drmesh-Module", module)
-		h.Set("Drmesh-As-Of", f.AsOf.UTC().Format(time.RFC3339Nano))
-		h.Set("Drmesh-Asked", a.Module)
-		ctx.SetStatus(f.Status)
-		ctx.BodyWriter().Write(f.Body)
-		return nil
-	}()
-	if err != nil {
-		fail(ctx, err)
-	}
-}
-
-// Forwarded is the answer of another module.
-type Forwarded struct {
-	Status      int       `json:"status"`
-	ContentType string    `json:"type"`
-	AsOf        time.Time `json:"as_of"`
-	Body        []byte    `json:"body"`
-}
-
-// Answer answers a question that came through another module, for a caller
-// that was let in there.
-func (a *API) Answer(ctx context.Context, who Caller, uri string) *Forwarded {
-	who.Via = "mesh"
-	w := &memory{header: http.Header{}, status: http.StatusOK}
-	out := &Forwarded{AsOf: time.Now()}
-	r, err := http.NewRequestWithContext(WithCaller(ctx, who), http.MethodGet, uri, nil)
-	if err != nil {
-		answerProblem(w, Errorf(Usage, "bad_request", "", "%v", err))
-	} else {
-		a.mux.ServeHTTP(w, r)
-	}
-	if w.over {
-		w = &memory{header: http.Header{}, status: http.StatusOK}
-		answerProblem(w, Errorf(Failed, "answer_too_large", "ask that module itself", "the answer has more than %d bytes", maxForwarded))
-	}
-	out.Status, out.ContentType, out.Body = w.status, w.header.Get("Content-Type"), w.body.Bytes()
-	return out
-}
-
-// memory holds an answer that goes on over the mesh.
-type memory struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-	over   bool
-}
-
-func (m *memory) Header() http.Header    { return m.header }
-func (m *memory) WriteHeader(status int) { m.status = status }
-
-func (m *memory) Write(b []byte) (int, error) {
-	if m.body.Len()+len(b) > maxForwarded {
-		m.over = true
-		return 0, errors.New("the answer is too large")
-	}
-	return m.body.Write(b)
 }

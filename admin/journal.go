@@ -1,0 +1,27 @@
+package admin
+
+import "time"
+
+// Change is one version of a record, or one operation of a txn, in the
+// journal.
+type Change struct {
+	Dot     string    `json:"dot"`
+	At      time.Time `json:"at"`
+	Stamp   uint64    `json:"stamp"`
+	Module  string    `json:"module"`
+	Process string    `json:"process"`
+	Kind    string    `json:"kind"`
+	Share   string    `json:"share,omitempty"`
+	File    string    `json:"file"`
+	Address string    `json:"address"`
+	Life    uint32    `json:"life,omitempty"`
+	Data    []byte    `json:"data,omitempty"`
+}
+
+// JournalRequest says what of the journal is wanted.
+type JournalRequest struct {
+	From   string `json:"from,omitempty"` // dot or time
+	Share  string `json:"share,omitempty"`
+	Follow bool   `json:"follow,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+}
