@@ -47,13 +47,8 @@ func (p *Process) lockFile(ctx context.Context, q *call.Request, _ *call.Reply) 
 	if err != nil {
 		return err
 	}
-	var m lock.Mode
-	switch {
-	case q.Lock == call.ReadLock:
-		m = lock.Shared
-	case q.Lock == call.WriteLock:
-		m = lock.Exclusive
-	default:
+	m := lockMode(q.Lock)
+	if m == 0 {
 		return fmt.Errorf("lock %s: type %d: %w", x.path, q.Lock, call.InvalidControl)
 	}
 	switch {

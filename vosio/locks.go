@@ -25,6 +25,7 @@ const (
 type lockTable struct {
 	mu      sync.Mutex // protects what follows; never held across I/O
 	t       *lock.Table
+	regions *lock.Regions
 	waiters map[lock.Owner]chan error // capacity 1; told nil when served
 	prio    map[lock.Owner]transactionRank
 	born    uint64 // counts transactions
@@ -46,7 +47,7 @@ func (r transactionRank) losesTo(s transactionRank) bool {
 }
 
 func (l *lockTable) init() {
-	l.t = lock.New()
+	l.t, l.regions = lock.New(), lock.NewRegions()
 	l.waiters = map[lock.Owner]chan error{}
 	l.prio = map[lock.Owner]transactionRank{}
 	l.hungry = map[lock.Owner]*hungry{}
@@ -166,6 +167,12 @@ func (l *lockTable) releaseAll(o lock.Owner) {
 	l.mu.Lock()
 	delete(l.prio, o)
 	l.serve(l.t.ReleaseAll(o))
+	l.mu.Unlock()
+}
+
+func (l *lockTable) freeRegions(o lock.Owner, f origin.FileID) {
+	l.mu.Lock()
+	l.regions.Unlock(o, fileObject(f), 0, lock.Infinity)
 	l.mu.Unlock()
 }
 

@@ -26,7 +26,8 @@ const (
 	attrLayout      = "layout"
 	attrSafety      = "safety_switch"   // "1": no delete, no truncate
 	attrExpires     = "expiration_date" // seconds since 1980; no delete before
-	attrAllocation  = "allocation"      // blocks; kept, and nothing is set aside
+	attrRegions     = "enforce_region_locks"
+	attrAllocation  = "allocation" // blocks; kept, and nothing is set aside
 )
 
 // commit makes record changes, all or none, as durable as their shares ask.

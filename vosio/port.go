@@ -145,6 +145,7 @@ func (p *Process) close(ctx context.Context, q *call.Request, _ *call.Reply) err
 func (p *Process) closePort(x *port) {
 	if x.isOpen {
 		p.e.locks.releaseAll(x.owner)
+		p.e.locks.freeRegions(x.owner, x.file)
 	}
 	x.isOpen, x.cur, x.positioned, x.next, x.shown = false, nil, false, nextPlace{}, nil
 	x.unlocked, x.fileLock, x.held, x.partial = false, 0, nil, nil
@@ -347,6 +348,9 @@ func (x *port) mayUpdate() error {
 // transaction file it is kept to the end; else free gives it back.
 func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte, m lock.Mode) (free func(), err error) {
 	free = func() {}
+	if err := p.regionFree(x, f, addr, m); err != nil {
+		return free, err
+	}
 	if addr == nil || x.io == call.DirtyInput {
 		return free, nil
 	}

@@ -108,6 +108,7 @@ func init() {
 		"s$keyed_lock_record": (*Process).keyedLockRecord, "s$keyed_unlock_record": (*Process).keyedUnlockRecord,
 		"s$rel_lock_record": (*Process).relLockRecord, "s$rel_unlock_record": (*Process).relUnlockRecord,
 		"s$lock_file": (*Process).lockFile, "s$unlock_file": (*Process).unlockFile, "s$unlock_records": (*Process).unlockRecords,
+		"s$lock_region": (*Process).lockRegion, "s$enforce_region_locks": (*Process).enforceRegionLocks,
 		"s$seq_write_partial": (*Process).seqWritePartial, "s$write_raw": (*Process).seqWrite, "s$read_raw": (*Process).seqRead,
 		"s$write": (*Process).writeText, "s$write_code": (*Process).writeTextCode, "s$write_partial": (*Process).writeTextPartial, "s$write_partial_code": (*Process).writeTextPartialCode,
 		"s$write_wrap": (*Process).writeWrap, "s$write_wrap_indent": (*Process).writeWrap, "s$write_wrap_partial": (*Process).writeWrapPartial,
