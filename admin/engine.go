@@ -13,6 +13,9 @@ type Engine interface {
 	// Leave takes this module out of the mesh. Undelivered changes are a
 	// Precondition error unless acceptLoss.
 	Leave(ctx context.Context, acceptLoss bool) error
+	// Remove puts another module out of the mesh.
+	Remove(ctx context.Context, module string) error
+	ControlHistory(ctx context.Context) ([]ControlText, error)
 	ControlText(ctx context.Context) (*ControlText, error)
 	ControlPlan(ctx context.Context, c ControlChange) (*ControlPlan, error)
 	ControlApply(ctx context.Context, c ControlChange) (*ControlPlan, error)

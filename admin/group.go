@@ -46,6 +46,11 @@ type SwitchRequest struct {
 	AcceptLoss bool `json:"accept_loss,omitempty"`
 }
 
+// RemoveRequest names a module that is to be put out of the mesh.
+type RemoveRequest struct {
+	Module string `json:"module"`
+}
+
 // Levels of a CheckLine.
 const (
 	Pass = "PASS"

@@ -64,6 +64,8 @@ func (nothing) LostFiles(context.Context) ([]LostFile, error)               { re
 func (nothing) LostFile(context.Context, string) (*LostFile, error)         { return nil, errNothing }
 func (nothing) LostReplay(context.Context, LostChange) (*LostResult, error) { return nil, errNothing }
 func (nothing) LostDiscard(context.Context, string) (*LostFile, error)      { return nil, errNothing }
+func (nothing) Remove(context.Context, string) error                        { return errNothing }
+func (nothing) ControlHistory(context.Context) ([]ControlText, error)       { return nil, errNothing }
 func (nothing) SwitchHistory(context.Context, string) ([]SwitchReceipt, error) {
 	return nil, errNothing
 }
@@ -84,6 +86,7 @@ var inputs = map[string]string{
 	"run-account":         `{}`,
 	"bench":               `{"file":"f","callers":1,"bytes":1,"keys":"ascending","warmup_ns":0,"duration_ns":1,"rate":0,"count":1,"peer":""}`,
 	"start-switchover":    `{"group":"g","to":"%west#m1"}`,
+	"remove-module":       `{"module":"%west#m1"}`,
 	"start-failover":      `{"group":"g","to":"%west#m1"}`,
 	"replay-lost":         `{"name":"g.1.1"}`,
 	"discard-lost":        `{"name":"g.1.1"}`,

@@ -77,6 +77,11 @@ func (a *API) routes() {
 			return &empty{}, e.Leave(ctx, in.Body.AcceptLoss)
 		})
 
+	registerLong(a, change("remove-module", http.MethodPost, "/v1/modules/remove", "Put another module out of the mesh: it is not heard any more, and its streams end", Admin),
+		func(in *RemoveRequest) string { return in.Module },
+		func(ctx context.Context, in *longInput[RemoveRequest]) (*empty, error) {
+			return &empty{}, e.Remove(ctx, in.Body.Module)
+		})
 	a.controlRoutes()
 	a.groupRoutes()
 	a.lostRoutes()
@@ -174,6 +179,8 @@ func (a *API) controlRoutes() {
 			Body *ControlText
 		}{etag(t.Epoch), t}, nil
 	})
+	register(a, route{id: "control-history", method: http.MethodGet, path: "/v1/control/history", summary: "The tables that were in force, the oldest first; the last is in force now", least: Viewer}, nil,
+		func(ctx context.Context, _ *atModule) ([]ControlText, error) { return e.ControlHistory(ctx) })
 	register(a, route{id: "plan-control", method: http.MethodPost, path: "/v1/control/plan", summary: "Check control tables and tell what they would change", least: Viewer, here: true}, nil,
 		func(ctx context.Context, in *struct{ Body ControlChange }) (*ControlPlan, error) {
 			return e.ControlPlan(ctx, in.Body)

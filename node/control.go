@@ -29,8 +29,11 @@ type plane struct {
 	log  *slog.Logger
 	cur  atomic.Pointer[control.State]
 
-	mu sync.Mutex    // protects ch; never held across I/O
-	ch chan struct{} // closed when the state changes
+	// turn is held while one state follows another, and kept: by raft's
+	// goroutine, or by one that brings a neighbour's state.
+	turn sync.Mutex
+	mu   sync.Mutex    // protects ch; never held across I/O
+	ch   chan struct{} // closed when the state changes
 }
 
 func openPlane(path string, log *slog.Logger) (*plane, error) {
@@ -103,8 +106,30 @@ type outcome struct {
 	Quorum bool   `msgpack:"q,omitempty"` // Failed for want of quorum
 }
 
+// take puts a state in force that a neighbour had from the control group, if it
+// is newer than the one here. What raft brings later up to its index changes
+// nothing any more.
+func (p *plane) take(b []byte) (taken bool, err error) {
+	s, err := control.Restore(b)
+	if err != nil {
+		return false, err
+	}
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	have := p.state()
+	if have.Mesh != "" && s.Mesh != have.Mesh {
+		return false, fmt.Errorf("control state of another mesh, %s", s.Name)
+	}
+	if s.Index <= have.Index || s.Epoch < have.Epoch {
+		return false, nil
+	}
+	return true, p.adopt(s)
+}
+
 // Apply implements raftgroup.FSM.
 func (p *plane) Apply(index uint64, b []byte) any {
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	s := p.state()
 	next, res, err := control.Step(s, index, b)
 	if errors.Is(err, control.ErrOldIndex) {
@@ -136,6 +161,8 @@ func (p *plane) Restore(b []byte) error {
 	if err != nil {
 		return err
 	}
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	if s.Index <= p.state().Index {
 		return nil
 	}

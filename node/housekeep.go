@@ -60,7 +60,19 @@ func (n *Node) settledFor(st *control.State, g origin.Group) func(origin.Dot) bo
 		}
 		said = append(said, conflict.Said{Stream: s, Seq: h.Position.Seq, Context: c, Control: h.Control})
 	}
-	members := func(uint64) ([]origin.Stream, bool) {
+	members := func(index uint64) ([]origin.Stream, bool) {
+		// Who writes is asked of a state as new as any that such a head names: a
+		// member of which its signer knows, and this module does not, may still
+		// write. Later members only make it wait longer; one that left counts
+		// until its stream is here to its end.
+		if index > st.Index {
+			return nil, false
+		}
+		for _, end := range st.Ends {
+			if end.Group == g && tails[end.Stream()].Seq < end.Seq {
+				return nil, false
+			}
+		}
 		var l []origin.Stream
 		holders := t.Holders(g)
 		for _, m := range holders {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"drmesh/admin"
 	"drmesh/mesh/control"
@@ -57,4 +58,43 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 			return failure(admin.TimedOut, "leave_waits", "", "not all members have reported what they hold of this module's streams")
 		}
 	}
+}
+
+// Remove implements admin.Engine: another module is put out of the mesh. It is
+// not heard any more from the moment that control decides so; its streams end
+// where those who remain have them.
+func (e engine) Remove(ctx context.Context, module string) error {
+	n := e.n
+	m, ok := n.ctl.state().Named(module)
+	if !ok {
+		return failure(admin.NotFound, "no_module", "\"drmesh module ls\" lists them", "no member is called %s", module)
+	}
+	if m.Number == n.dir.Number {
+		return failure(admin.Precondition, "own_module", "use \"drmesh leave\", or ask another module", "%s cannot remove itself", module)
+	}
+	_, err := n.propose(ctx, &control.Command{Kind: control.KindLeave, Leave: &control.Leave{Module: m.Number, Removed: true}})
+	if err != nil {
+		return precondition(err)
+	}
+	for {
+		changed := n.ctl.changed()
+		if x, _ := n.ctl.state().Member(m.Number); !x.Standing() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return failure(admin.Partly, "removal_waits", "start the members that have not reported, or remove them too", "%s is cut off, and not all members have reported what they hold of its streams", module)
+		}
+	}
+}
+
+// ControlHistory implements admin.Engine: the tables that were in force, oldest
+// first; the last is in force now. Control keeps the last 20.
+func (e engine) ControlHistory(context.Context) ([]admin.ControlText, error) {
+	out := []admin.ControlText{}
+	for _, h := range e.n.ctl.state().History {
+		out = append(out, admin.ControlText{Epoch: h.Epoch, At: time.UnixMilli(h.At).UTC(), By: h.By, Format: h.Format, Text: string(h.Source)})
+	}
+	return out, nil
 }

@@ -75,22 +75,24 @@ type Node struct {
 	absence  absence
 	losing   sync.Mutex    // one change of lost-transaction files at a time
 	beyond   atomic.Int64  // txns that came and lie beyond their stream's end
+	behindOn chan struct{} // capacity 1: a txn names tables that are not known here
 	owner    chan struct{} // capacity 1: the owner's duties are to be looked at
 	unproven atomic.Bool   // the directory may be a copy: see fingerprint.go
 	reload   chan struct{} // capacity 1: rules must be made anew
 
-	mu         sync.Mutex // protects what follows; never held across I/O
-	alarms     map[string]alarm
-	notCurrent map[origin.Stream]string
-	ready      map[origin.Group]bool   // this module holds the group whole
-	need       map[origin.Group]string // groups that need a snapshot, and why
-	idle       map[origin.Stream][]byte
-	paused     map[origin.Module]bool
-	rules      *rules
-	offsets    map[origin.Module]time.Duration
-	seen       seenSwitch
-	led        uint64                      // the term of raft in which this module has applied, as leader, what was decided before
-	parting    map[origin.Module]time.Time // modules that left a moment ago, and until when they are heard
+	mu          sync.Mutex // protects what follows; never held across I/O
+	alarms      map[string]alarm
+	notCurrent  map[origin.Stream]string
+	ready       map[origin.Group]bool   // this module holds the group whole
+	need        map[origin.Group]string // groups that need a snapshot, and why
+	idle        map[origin.Stream][]byte
+	paused      map[origin.Module]bool
+	rules       *rules
+	offsets     map[origin.Module]time.Duration
+	seen        seenSwitch
+	lacksTables uint64                      // the greatest policy epoch that a received txn named and that was not known
+	led         uint64                      // the term of raft in which this module has applied, as leader, what was decided before
+	parting     map[origin.Module]time.Time // modules that left a moment ago, and until when they are heard
 }
 
 type alarm struct {
@@ -170,7 +172,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		}
 		d.Admin = o.Admin
 	}
-	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1),
+	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), behindOn: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.disk = o.disk; n.disk == nil {
@@ -234,13 +236,18 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		Comes: func(s origin.Stream) bool { return (*n.wants.Load())(s) },
 		Carry: func(origin.Stream) bool { return false },
 		Ahead: func(s origin.Stamp) time.Duration { return time.Until(s.Time()) - clock.MaxAhead },
-		Ready: func(policy uint64) bool { return policy <= n.appliedEpoch() }, Hold: n.eng.Hold, Logger: n.log, Sick: n.sick})
+		End: func(s origin.Stream) (origin.Seq, bool) {
+			p, ok := n.ctl.state().End(s)
+			return p.Seq, ok
+		},
+		Ready: n.knowsTables, Hold: n.eng.Hold, Logger: n.log, Sick: n.sick})
 	if err := n.applyControl(nil, st); err != nil {
 		return nil, err
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(6)
+	n.wg.Add(7)
+	go n.controlFromNeighbours()
 	go n.ownerLoop()
 	go n.watch()
 	go n.publishLoop()
@@ -426,6 +433,7 @@ func (n *Node) openMesh() {
 	n.mesh.HandleRPC("account", n.serveAccount)
 	n.mesh.HandleRPC("pause", n.servePause)
 	n.mesh.HandleRPC("clock", n.serveClock)
+	n.mesh.HandleRPC("control", n.serveControl)
 	n.mesh.HandleRPC("published", n.servePublished)
 	n.mesh.HandleSnapshot(n.serveSnapshot)
 	n.net.ServeJoin(n.serveJoin)

@@ -196,6 +196,16 @@ func (c *Client) LostDiscard(ctx context.Context, name string) (*admin.LostFile,
 	return tell[*admin.LostFile](ctx, c, "/v1/lost/discard", admin.LostChange{Name: name})
 }
 
+// Remove puts another module out of the mesh.
+func (c *Client) Remove(ctx context.Context, module string) error {
+	return c.do(ctx, http.MethodPost, "/v1/modules/remove", nil, admin.RemoveRequest{Module: module}, nil)
+}
+
+// ControlHistory lists the tables that were in force, the oldest first.
+func (c *Client) ControlHistory(ctx context.Context) ([]admin.ControlText, error) {
+	return ask[[]admin.ControlText](ctx, c, "/v1/control/history", nil)
+}
+
 // SwitchHistory lists the receipts of a group; of all, if it is empty.
 func (c *Client) SwitchHistory(ctx context.Context, group string) ([]admin.SwitchReceipt, error) {
 	return ask[[]admin.SwitchReceipt](ctx, c, "/v1/switchover", url.Values{"group": {group}})

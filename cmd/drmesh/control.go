@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,7 +71,75 @@ func (a *app) controlCommand() *cobra.Command {
 	f.DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for the members")
 	f.BoolVar(&dry, "dry-run", false, "show the plan only")
 	f.Uint64Var(&base, "base", 0, "refuse if the policy `epoch` in force is another one")
-	return nest("control", "The tables that say what is mirrored, from where to where", show, plan, apply)
+	return nest("control", "The tables that say what is mirrored, from where to where", show, plan, apply, a.controlHistory(), a.controlRollback())
+}
+
+func (a *app) controlHistory() *cobra.Command {
+	return &cobra.Command{
+		Use:   "history",
+		Short: "List the tables that were in force, oldest first; the last is in force now",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			l, err := cl.ControlHistory(c.Context())
+			if err != nil {
+				return err
+			}
+			return a.emit(list(l), func(t *table) {
+				t.row("EPOCH", "AT", "BY", "FORMAT", "LINES")
+				for _, x := range l {
+					t.row(x.Epoch, x.At, x.By, x.Format, strings.Count(x.Text, "\n"))
+				}
+			})
+		},
+	}
+}
+
+func (a *app) controlRollback() *cobra.Command {
+	var timeout time.Duration
+	var dry bool
+	c := &cobra.Command{
+		Use:   "rollback EPOCH",
+		Short: "Put the tables of an earlier policy epoch in force again, as a new epoch",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			epoch, err := strconv.ParseUint(args[0], 10, 64)
+			if err != nil {
+				return usage("control rollback: %q is no policy epoch", args[0])
+			}
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			l, err := cl.ControlHistory(c.Context())
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(l, func(x admin.ControlText) bool { return x.Epoch == epoch })
+			if i < 0 {
+				return admin.Errorf(admin.NotFound, "no_epoch", "\"drmesh control history\" lists them", "the tables of policy epoch %d are not kept", epoch)
+			}
+			// What was looked at must still be in force.
+			ch := admin.ControlChange{Text: l[i].Text, Base: l[len(l)-1].Epoch, Timeout: timeout}
+			do := cl.Apply
+			if dry {
+				do = cl.Plan
+			}
+			p, err := do(c.Context(), ch)
+			if err != nil {
+				return err
+			}
+			return a.showPlan("epoch "+args[0], p)
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for the members")
+	c.Flags().BoolVar(&dry, "dry-run", false, "show the plan only")
+	return c
 }
 
 // maxTables is more than any table may have, so that the node tells what is
@@ -96,6 +166,11 @@ func (a *app) tables(c *cobra.Command, name string, do func(*client.Client, admi
 		}
 		return &e
 	}
+	return a.showPlan(name, p)
+}
+
+// showPlan shows what tables change, and which members have not got them yet.
+func (a *app) showPlan(name string, p *admin.ControlPlan) error {
 	p.Lines = list(p.Lines)
 	for _, w := range p.Warnings {
 		a.say("warning: %s: line %d: %s: %s", name, w.Line, cell(w.Field), w.Text)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,5 +73,46 @@ func (a *app) moduleCommand() *cobra.Command {
 			})
 		},
 	}
-	return nest("module", "Members of the mesh", ls, show)
+	return nest("module", "Members of the mesh", ls, show, a.moduleRemove())
+}
+
+func (a *app) moduleRemove() *cobra.Command {
+	var timeout time.Duration
+	var accept, dry bool
+	c := &cobra.Command{
+		Use:   "remove MODULE",
+		Short: "Put another module out of the mesh: nobody hears it any more, and its streams end",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			if dry {
+				a.say("%s would be put out of the mesh; what nobody else has of its changes would be lost to the others", args[0])
+				if a.format == "table" {
+					return nil
+				}
+				return a.emit(map[string]any{"module": args[0], "removed": false}, nil)
+			}
+			if !accept {
+				return admin.Errorf(admin.WouldLose, "would_lose", "have it leave by itself with \"drmesh leave\", or give --accept-loss", "what nobody else has of the changes of %s would be lost to the others", args[0])
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			if err := cl.Remove(ctx, args[0]); err != nil {
+				return err
+			}
+			if a.format == "table" {
+				a.say("%s is out of the mesh", args[0])
+				return nil
+			}
+			return a.emit(map[string]any{"module": args[0], "removed": true}, nil)
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the members that have to report")
+	c.Flags().BoolVar(&accept, "accept-loss", false, "give up what nobody else has of its changes")
+	c.Flags().BoolVar(&dry, "dry-run", false, "show what it would do")
+	return c
 }

@@ -34,7 +34,9 @@ type Config struct {
 	Engine  Engine
 	Applied origin.Context           // what is applied at the start, own streams too
 	Comes   func(origin.Stream) bool // streams that come here
-	Carry   func(origin.Stream) bool // streams that are kept and relayed, not applied
+	// End tells where a stream ends, if it does; nil: none has an end.
+	End   func(origin.Stream) (origin.Seq, bool)
+	Carry func(origin.Stream) bool // streams that are kept and relayed, not applied
 	// Ready tells whether a policy epoch is known here. A txn of an unknown
 	// one holds its stream until Retry.
 	Ready func(policy uint64) bool
@@ -362,5 +364,6 @@ func (a *Applier) drain() bool {
 func (a *Applier) newGate(applied origin.Context) *causal.Gate {
 	g := causal.New(applied)
 	g.Subscribe(a.cfg.Comes)
+	g.Ends(a.cfg.End)
 	return g
 }

@@ -50,6 +50,7 @@ const Limit = 512 << 20
 type Gate struct {
 	applied origin.Context
 	comes   func(origin.Stream) bool
+	end     func(origin.Stream) (origin.Seq, bool)
 	queues  map[origin.Stream]*queue
 	order   []origin.Stream // of queues that hold something, sorted
 	shut    map[origin.Stream]bool
@@ -79,6 +80,20 @@ func (g *Gate) Subscribe(comes func(origin.Stream) bool) {
 		comes = func(origin.Stream) bool { return true }
 	}
 	g.comes = comes
+}
+
+// Ends says where streams end: what a context names beyond is of nobody's, and
+// not waited for. nil: no stream has an end.
+func (g *Gate) Ends(end func(origin.Stream) (origin.Seq, bool)) { g.end = end }
+
+// asks is the seq that a part of a context asks for.
+func (g *Gate) asks(e origin.StreamSeq) origin.Seq {
+	if g.end != nil {
+		if end, ok := g.end(e.Stream); ok {
+			return min(e.Seq, end)
+		}
+	}
+	return e.Seq
 }
 
 // Offer brings a txn.
@@ -162,8 +177,8 @@ func (g *Gate) Resume() { clear(g.back) }
 // lacks finds the first dot of an item's context that is not applied.
 func (g *Gate) lacks(it *Item) (origin.Dot, bool) {
 	for _, e := range it.Context {
-		if e.Stream != it.Dot.Stream && g.applied[e.Stream] < e.Seq && g.comes(e.Stream) {
-			return origin.Dot{Stream: e.Stream, Seq: e.Seq}, true
+		if e.Stream != it.Dot.Stream && g.applied[e.Stream] < e.Seq && g.comes(e.Stream) && g.applied[e.Stream] < g.asks(e) {
+			return origin.Dot{Stream: e.Stream, Seq: g.asks(e)}, true
 		}
 	}
 	return origin.Dot{}, false

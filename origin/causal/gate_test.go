@@ -195,3 +195,23 @@ func TestAnyOrderOfArrivalIsReleasedInCausalOrderOnce(t *testing.T) {
 		}
 	})
 }
+
+// A context that names more of a stream than there is waits for its end only;
+// the end may become known while it waits.
+func TestContextsAreReadUpToEnds(t *testing.T) {
+	g := New(origin.Context{stream(1): 4})
+	ended := false
+	g.Ends(func(s origin.Stream) (origin.Seq, bool) { return 5, ended && s == stream(1) })
+	g.Offer(Item{Dot: dot(2, 1), Context: []origin.StreamSeq{{Stream: stream(1), Seq: 9}}})
+	g.Offer(Item{Dot: dot(1, 5)})
+	if got := fmt.Sprint(released(g)); got != "[m1:5]" {
+		t.Errorf("before the end is known: %s", got)
+	}
+	if w := g.Waiting(); len(w) != 1 || w[0].For != dot(1, 9) {
+		t.Errorf("waiting: %v", w)
+	}
+	ended = true
+	if got := fmt.Sprint(released(g)); got != "[m2:1]" {
+		t.Errorf("when the end is known: %s", got)
+	}
+}
