@@ -20,7 +20,7 @@ const (
 type Event struct {
 	ID     string    `json:"id"` // of the module's run, and a number
 	At     time.Time `json:"at"`
-	Type   string    `json:"type" enum:"hello,gap,alarm,over,link,member,control,inbox,audit,operation,state"`
+	Type   string    `json:"type" enum:"hello,gap,alarm,over,link,member,group,control,inbox,audit,operation,state"`
 	Module string    `json:"module"`           // whose event
 	Object string    `json:"object,omitempty"` // what it is about
 	Text   string    `json:"text,omitempty"`

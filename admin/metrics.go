@@ -52,6 +52,7 @@ var (
 	descConflicts   = desc("open_conflicts", "Conflicts that wait for a decision.")
 	descWithheld    = desc("withheld_claims", "Claims whose index entry is withheld.")
 	descParked      = desc("parked", "Versions whose effect cannot be shown here.")
+	descLost        = desc("lost_transactions", "Open lost transactions in the files of this module.")
 	descLoops       = desc("loops_suppressed_total", "Txns received though they were applied.")
 	descRSS         = desc("resident_bytes", "Resident memory.")
 	descWritten     = desc("stream_written_seq", "Newest txn of a stream that is known of.", "stream")
@@ -108,6 +109,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descConflicts, float64(s.Conflicts))
 	gauge(descWithheld, float64(s.Withheld))
 	gauge(descParked, float64(s.Parked))
+	if s.Lost != nil {
+		gauge(descLost, float64(*s.Lost))
+	}
 	counter(descLoops, float64(s.Duplicates))
 	gauge(descRSS, s.ResidentMB*(1<<20))
 	for _, x := range s.Streams {

@@ -21,7 +21,7 @@ type Status struct {
 	Conflicts   int            `json:"open_conflicts"`
 	Withheld    int            `json:"withheld"`
 	Parked      int            `json:"parked"`
-	Lost        int            `json:"lost_transactions"` // open
+	Lost        *int           `json:"lost_transactions"` // open, in files of this module; null: one cannot be read
 	Duplicates  int64          `json:"loops_suppressed"`
 	ResidentMB  float64        `json:"rss_mb"`
 	GossipAlive int            `json:"gossip_alive"` // members that gossip believes alive; a hint

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -48,7 +49,7 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Conflicts, s.Withheld, s.Parked = c.open, c.withheld, c.parked
+	s.Conflicts, s.Withheld, s.Parked, s.Lost = c.open, c.withheld, c.parked, n.inboxes.lostOpen(n)
 	return s, nil
 }
 
@@ -237,6 +238,58 @@ type inboxes struct {
 	mu   sync.Mutex // protects what follows; held while it is counted, so that it is counted once
 	sums []vosio.Sum
 	last inboxCount
+	lost map[string]lostCount // of each lost-transaction file
+}
+
+// lostCount is how many transactions of a file are open, while it is the same.
+type lostCount struct {
+	size int64
+	at   time.Time
+	open int
+	bad  bool
+}
+
+// lostOpen counts the open lost transactions in the files of this module; nil
+// if one of them cannot be read.
+func (x *inboxes) lostOpen(n *Node) *int {
+	l, err := os.ReadDir(n.dir.file("lost"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	counts := map[string]lostCount{}
+	sum, bad := 0, false
+	for _, e := range l {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
+			continue
+		}
+		i, err := e.Info()
+		if err != nil {
+			continue // it went away a moment ago
+		}
+		c, had := x.lost[name]
+		if !had || c.size != i.Size() || !c.at.Equal(i.ModTime()) {
+			c = lostCount{size: i.Size(), at: i.ModTime()}
+			f, err := n.readLost(name)
+			if c.bad = err != nil; !c.bad {
+				for _, t := range f.Transactions {
+					if t.State == "open" {
+						c.open++
+					}
+				}
+			}
+		}
+		counts[name] = c
+		sum += c.open
+		bad = bad || c.bad
+	}
+	x.lost = counts
+	if bad {
+		return nil
+	}
+	return &sum
 }
 
 type inboxCount struct{ open, withheld, parked int }

@@ -20,6 +20,7 @@ type watched struct {
 	links   map[origin.Module]string
 	since   map[origin.Module]time.Time // when a neighbour was heard last
 	members map[origin.Module]string
+	groups  map[origin.Group]string
 	epoch   uint64
 	leader  string
 	inbox   [3]int64
@@ -33,7 +34,8 @@ func (n *Node) watch() {
 	defer n.wg.Done()
 	t := time.NewTicker(watchPause)
 	defer t.Stop()
-	w := watched{links: map[origin.Module]string{}, since: map[origin.Module]time.Time{}, members: map[origin.Module]string{}}
+	w := watched{links: map[origin.Module]string{}, since: map[origin.Module]time.Time{}, members: map[origin.Module]string{},
+		groups: map[origin.Group]string{}}
 	for {
 		n.look(&w)
 		select {
@@ -53,6 +55,19 @@ func (n *Node) look(w *watched) {
 			n.events.Publish("member", m.Name, s)
 		}
 		w.members[m.Number] = s
+	}
+	for _, g := range st.Groups {
+		s := ""
+		if t, ok := st.Term(g.Number); ok {
+			s = fmt.Sprintf("owner %s, epoch %d", n.moduleName(t.Owner), t.Epoch)
+		}
+		if x, ok := st.Switching(g.Number); ok {
+			s += ", on its way to " + n.moduleName(x.To)
+		}
+		if w.begun && w.groups[g.Number] != s {
+			n.events.Publish("group", g.Name, s)
+		}
+		w.groups[g.Number] = s
 	}
 	if e := n.appliedEpoch(); e != w.epoch {
 		if w.begun {

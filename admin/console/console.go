@@ -179,6 +179,10 @@ type look struct {
 	Modules   []string
 	Conflicts []admin.Conflict
 	Parked    []admin.Parked
+	Groups    []admin.Group    // those that have an owner
+	Lost      []admin.LostFile // of this module
+	LostSum   *int             // over all modules; nil: unknown
+	ParkedSum *int
 	Alarms    []alarmAt
 	AsOf      time.Time
 }
@@ -203,6 +207,31 @@ func (h *Handler) look(ctx context.Context, who admin.Caller) (*look, error) {
 	}
 	if v.Parked, err = get[[]admin.Parked](ctx, h, who, "/v1/parked?limit="+maxListed); err != nil {
 		return nil, err
+	}
+	groups, err := get[[]admin.Group](ctx, h, who, "/v1/groups")
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range groups {
+		if g.Mode == "owned" {
+			v.Groups = append(v.Groups, g)
+		}
+	}
+	if v.Lost, err = get[[]admin.LostFile](ctx, h, who, "/v1/lost"); err != nil {
+		return nil, err
+	}
+	lost, parked := 0, 0
+	v.LostSum, v.ParkedSum = &lost, &parked
+	for _, x := range v.Mesh.Views {
+		if x.Status == nil {
+			v.LostSum, v.ParkedSum = nil, nil
+			break
+		}
+		if parked += x.Status.Parked; x.Status.Lost == nil {
+			v.LostSum = nil
+		} else {
+			lost += *x.Status.Lost
+		}
 	}
 	for _, x := range v.Mesh.Views {
 		v.Modules = append(v.Modules, x.Module)

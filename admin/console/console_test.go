@@ -39,13 +39,15 @@ func sec(v float64) *float64 { return &v }
 
 func healthy() *fake {
 	view := func(name, peer string) admin.View {
-		return admin.View{Module: name, Status: &admin.Status{Module: name, State: "serving", Quorum: true, Leader: "%east#m1", Streams: []admin.StreamStatus{{Stream: "%east#m1.1/main", Module: "%east#m1",
+		return admin.View{Module: name, Status: &admin.Status{Module: name, State: "serving", Lost: &zero, Quorum: true, Leader: "%east#m1", Streams: []admin.StreamStatus{{Stream: "%east#m1.1/main", Module: "%east#m1",
 			Own: name == "%east#m1", Written: num(5), Durable: 5, HeadAge: sec(.1)}}}, Links: []admin.Link{{Peer: peer, State: "up", Received: 3}}}
 	}
 	return &fake{answers: map[string]any{
 		"/v1/mesh":      admin.MeshView{Module: "%east#m1", Views: []admin.View{view("%east#m1", "%west#m1"), view("%west#m1", "%east#m1")}},
-		"/v1/conflicts": []admin.Conflict{}, "/v1/parked": []admin.Parked{}}}
+		"/v1/conflicts": []admin.Conflict{}, "/v1/parked": []admin.Parked{}, "/v1/groups": []admin.Group{{Group: "main", Mode: "active"}}, "/v1/lost": []admin.LostFile{}}}
 }
+
+var zero = 0
 
 func (f *fake) mesh() *admin.MeshView {
 	m := f.answers["/v1/mesh"].(admin.MeshView)
@@ -87,6 +89,13 @@ func TestVerdictAndMap(t *testing.T) {
 			f.answers["/v1/conflicts"] = []admin.Conflict{{Kind: "version", State: "open", Share: "main", File: "f", Address: "k<1>"}}
 			f.answers["/v1/parked"] = []admin.Parked{{Share: "main", File: "f", Reason: "a key twice"}}
 		}, []string{`class="verdict watch">1 conflict is open; 2 versions are parked.`, "<strong>1</strong> open conflicts", "k&lt;1&gt;", "a key twice"}},
+		{"a group with an owner that is down, and lost transactions", func(f *fake, m *admin.MeshView) {
+			two := 2
+			m.Views[0].Status.Lost = &two
+			m.Views[1].Problem = admin.Errorf(admin.Unreachable, "x", "", "no")
+			f.answers["/v1/groups"] = []admin.Group{{Group: "ledger", Mode: "owned", Owner: "%west#m1", Epoch: 4}}
+			f.answers["/v1/lost"] = []admin.LostFile{{Name: "ledger-3", Group: "ledger", Txns: 2, Open: true}}
+		}, []string{`class="verdict bad">%west#m1 does not answer; the owner of group ledger, %west#m1, does not answer; 2 lost transactions are open.`, "<strong>2</strong> lost transactions", "ledger-3", `<th scope="row">ledger</th><td>%west#m1</td>`}},
 		{"no quorum and an alarm", func(_ *fake, m *admin.MeshView) {
 			m.Views[1].Status.Quorum = false
 			m.Views[0].Status.Alarms = []string{"a fork: <b>"}
@@ -154,7 +163,7 @@ func TestRenderingIsShared(t *testing.T) {
 			t.Fatal(r.Status)
 		}
 	}
-	if begun := f.asked; begun > 6 { // two seconds, on a machine that is slow
+	if begun := f.asked; begun > 10 { // two seconds, on a machine that is slow
 		t.Errorf("the API was asked %d times", begun)
 	}
 }

@@ -23,6 +23,12 @@ var funcs = template.FuncMap{
 		}
 		return strconv.FormatInt(*v, 10)
 	},
+	"whole": func(v *int) string {
+		if v == nil {
+			return "unknown"
+		}
+		return strconv.Itoa(*v)
+	},
 	"secs": secs,
 	"ms": func(v *float64) string {
 		if v == nil {

@@ -74,8 +74,19 @@ func judge(v *look) verdict {
 		if s.Conflicts > 0 {
 			watch = append(watch, fmt.Sprintf("%d %s open", s.Conflicts, plural(s.Conflicts, "conflict is", "conflicts are")))
 		}
-		if s.Parked > 0 {
-			watch = append(watch, fmt.Sprintf("%d %s parked", s.Parked, plural(s.Parked, "version is", "versions are")))
+	}
+	if n := v.ParkedSum; n != nil && *n > 0 {
+		watch = append(watch, fmt.Sprintf("%d %s parked", *n, plural(*n, "version is", "versions are")))
+	}
+	if n := v.LostSum; n != nil && *n > 0 {
+		watch = append(watch, fmt.Sprintf("%d lost %s open", *n, plural(*n, "transaction is", "transactions are")))
+	}
+	for _, g := range v.Groups {
+		switch {
+		case g.Switching != nil:
+			watch = append(watch, fmt.Sprintf("group %s is on its way from %s to %s", g.Group, g.Switching.From, g.Switching.To))
+		case contains(absent, g.Owner):
+			bad = append(bad, fmt.Sprintf("the owner of group %s, %s, does not answer", g.Group, g.Owner))
 		}
 	}
 	rest := 0

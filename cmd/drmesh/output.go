@@ -41,6 +41,11 @@ func cell(c any) string {
 			return "unknown"
 		}
 		return strconv.FormatUint(*v, 10)
+	case *int:
+		if v == nil {
+			return "unknown"
+		}
+		return strconv.Itoa(*v)
 	case *float64:
 		if v == nil {
 			return "unknown"

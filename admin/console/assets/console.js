@@ -45,7 +45,7 @@
   }
 
   const events = new EventSource("/v1/events");
-  for (const type of ["hello", "gap", "alarm", "over", "link", "member", "control", "inbox", "operation", "state"]) events.addEventListener(type, soon);
+  for (const type of ["hello", "gap", "alarm", "over", "link", "member", "group", "control", "inbox", "operation", "state"]) events.addEventListener(type, soon);
   events.onerror = () => say("the module does not answer");
   setInterval(refresh, 5000);
 })();
