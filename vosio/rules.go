@@ -17,8 +17,7 @@ type Share struct {
 	// Waiting says that the share's state is still on its way here: writes
 	// wait for it, which is told apart from e$not_current.
 	Waiting bool
-	// Partial says that it has not even come in part, or only so: reads wait
-	// for it too.
+	// Partial says that nothing of it is here, or a part: reads wait too.
 	Partial bool
 	// Owner, if it is not empty, is another module, which alone writes the
 	// share's group now: writes here get e$not_owner.
