@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 // Bounds of housekeeping.
 const (
+	journalPin  = 8 << 30 // bytes of entries kept for members that lack them
 	journalKeep = 1 << 30 // bytes of entries kept although all members hold them
 	clockAlarm  = 500 * time.Millisecond
 )
@@ -115,29 +117,48 @@ func (n *Node) dropTombstones() {
 	}
 }
 
-// held is the seq up to which every destination has a stream durable, as
-// their signed heads say.
-func (n *Node) held(st *control.State, s origin.Stream) origin.Seq {
-	upto := n.j.Durable()[s].Seq
+// holding is how far a stream is durable at those that it goes to, as their
+// signed heads say.
+type holding struct {
+	all    origin.Seq // everybody has it up to here
+	most   origin.Seq // of all modules that have or get it, more than half do
+	behind []origin.Module
+}
+
+// held tells how far a stream is held. Of a mesh that is cut in two at most one
+// side has more than half of the modules: who goes by most there lets go of what
+// the others lack, and the others keep what they write alone, so that they can
+// take it up again behind a snapshot.
+func (n *Node) held(st *control.State, s origin.Stream) (h holding) {
+	h.all = n.j.Durable()[s].Seq
+	have := []origin.Seq{h.all}
+	if s.Module != n.dir.Number {
+		have = append(have, h.all) // its origin
+	}
+	at := map[origin.Module]origin.Seq{}
 	heads := n.heads.all()
 	for _, m := range st.Members {
 		if !m.HoldsData() || m.Number == n.dir.Number || m.Number == s.Module || !st.Tables().AppliesHere(s, m.Number) {
 			continue
 		}
-		own := ownStream(st, s.Group, m.Number)
-		h, ok := heads[own]
-		if !ok {
-			return 0
-		}
 		seq := origin.Seq(0)
-		for _, e := range h.Context {
+		for _, e := range heads[ownStream(st, s.Group, m.Number)].Context {
 			if e.Stream == s {
 				seq = e.Seq
 			}
 		}
-		upto = min(upto, seq)
+		at[m.Number] = seq
+		have = append(have, seq)
+		h.all = min(h.all, seq)
 	}
-	return upto
+	slices.Sort(have)
+	h.most = have[(len(have)-1)/2]
+	for m, seq := range at {
+		if seq < h.most {
+			h.behind = append(h.behind, m)
+		}
+	}
+	return h
 }
 
 // keepBytes is how much of the journal stays although all hold it.
@@ -150,18 +171,54 @@ func keepBytes() uint64 {
 	return journalKeep
 }
 
+// pinBytes is how large the journal grows for members that do not take what it
+// holds. Beyond that it goes by what most have; who is behind takes a snapshot.
+func pinBytes() uint64 {
+	if v := os.Getenv("DRMESH_JOURNAL_PIN"); v != "" {
+		if n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 64); err == nil {
+			return n
+		}
+	}
+	return journalPin
+}
+
+// warnPinned tells of members that pin the journal, from half of what they may
+// on.
+func (n *Node) warnPinned(size, pin uint64, behind map[origin.Module]bool) {
+	for _, m := range n.ctl.state().Members {
+		key := "module " + m.Name + " is behind"
+		switch {
+		case !behind[m.Number] || size < pin/2:
+			n.clearAlarm(key)
+		case size < pin:
+			n.alarm(key, fmt.Sprintf("the journal holds %d MB that it may still need; at %d MB it is let go of, and the module takes a snapshot when it is back", size>>20, pin>>20))
+		default:
+			n.alarm(key, "the journal has let go of what it still needs; it takes a snapshot when it is back, and keeps what it wrote alone")
+		}
+	}
+}
+
 func (n *Node) prune() {
 	size, err := n.j.Size()
 	keep := keepBytes()
 	if err != nil || size < keep && keep > 0 {
+		n.warnPinned(0, pinBytes(), nil)
 		return
 	}
-	st := n.ctl.state()
+	st, pin, behind := n.ctl.state(), pinBytes(), map[origin.Module]bool{}
+	defer func() { n.warnPinned(size, pin, behind) }()
 	for _, e := range n.j.Durable().Sorted() {
 		if e.Stream.Group == 0 {
 			continue
 		}
-		upto := n.held(st, e.Stream)
+		h := n.held(st, e.Stream)
+		for _, m := range h.behind {
+			behind[m] = true
+		}
+		upto := h.all
+		if size >= pin && !st.Owned(e.Stream.Group) {
+			upto = h.most
+		}
 		if keep > 0 {
 			// Half of what is held goes, so that it is not done all the time.
 			p := n.j.Pruned(e.Stream)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -136,6 +137,43 @@ func TestPrunedPast(t *testing.T) {
 	for _, n := range nodes {
 		accountHolds(t, n)
 	}
+}
+
+// TestPinned lets the journal go by what most modules have: one that is cut off
+// is warned of, and takes a snapshot; alone, it lets go of nothing of its own.
+func TestPinned(t *testing.T) {
+	t.Setenv("DRMESH_JOURNAL_KEEP", "0")
+	t.Setenv("DRMESH_JOURNAL_PIN", "0")
+	nodes := meshReady(t, "%east#m1", "%north#m1", "%west#m1")
+	east, north, west := nodes[0], nodes[1], nodes[2]
+	put(t, east, "main:audit", "e1")
+	converged(t, nodes, "main:audit")
+	cutOff(t, west, nodes[:2], true)
+	put(t, east, "main:audit", "e2", "e3")
+	put(t, west, "main:audit", "w1", "w2")
+	es, ws := east.ownStreams()[0], west.ownStreams()[0]
+	lacks := west.j.Tail(es).Seq
+	for _, n := range nodes[:2] {
+		eventually(t, n.dir.Module+" lets go of what west lacks", func() bool { return n.j.Pruned(es) > lacks && n.j.Pruned(es) == east.j.Tail(es).Seq })
+		eventually(t, n.dir.Module+" says so", func() bool { return hasAlarm(t, n, "%west#m1 is behind", "takes a snapshot") })
+	}
+	sent := east.j.Tail(ws).Seq
+	if p := west.j.Pruned(ws); p > sent || west.j.Tail(ws).Seq <= sent {
+		t.Errorf("west has let go of its own up to %d; others have it up to %d", p, sent)
+	}
+	cutOff(t, west, nodes[:2], false)
+	eventually(t, "all is applied everywhere", func() bool { return applied(nodes...) })
+	converged(t, nodes, "main:audit")
+	for _, n := range nodes {
+		if got, err := content(n, "main:audit"); err != nil || strings.Count(got, " ") != 4 {
+			t.Errorf("%s has %q, %v", n.dir.Module, got, err)
+		}
+		accountHolds(t, n)
+	}
+	for _, n := range []*Node{east, north} {
+		eventually(t, n.dir.Module+" is content", func() bool { return !hasAlarm(t, n, "%west#m1 is behind") })
+	}
+	works(t, nodes, "after")
 }
 
 // TestPrunedPastInAStorm does it again and again while everybody does a bit of
