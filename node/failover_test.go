@@ -162,3 +162,54 @@ func TestFailoverByItself(t *testing.T) {
 		t.Errorf("east has %q, %v", got, err)
 	}
 }
+
+// TestTwoSitesAndAWitness: of two sites one dies, and the other goes on, since
+// a witness, which holds no data, makes them three that decide.
+func TestTwoSitesAndAWitness(t *testing.T) {
+	nodes := bareMesh(t, "%east#m1", "%west#m1")
+	ctx := context.Background()
+	tok, err := engine{nodes[0]}.CreateToken(ctx, admin.TokenRequest{Role: "witness"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := shortDir(t) + "/w"
+	if err := Join(ctx, JoinOptions{Token: tok.Token, Dir: dir, Module: "%third#w1", Listen: []string{freePort(t)}}); err != nil {
+		t.Fatal(err)
+	}
+	witness := reopen(t, dir)
+	applyTables(t, nodes[0], ownedTables+" =failover 1\n =commit_scope one\n")
+	writable(t, nodes...)
+	allVote(t, []*Node{nodes[0], nodes[1], witness})
+	eventually(t, "the owner has its lease", func() bool { return leased(nodes[0]) })
+	put(t, nodes[0], "main:a", "one")
+	converged(t, nodes, "main:a")
+	if _, err := (engine{witness}).Digest(ctx, "main:a"); class(err) != admin.NotFound {
+		t.Errorf("the witness has a file: %v", err)
+	}
+	if d := witness.j.Durable(); len(d) > 0 {
+		t.Errorf("the witness has streams: %v", d)
+	}
+	if _, err := (engine{witness}).SwitchStart(ctx, admin.SwitchRequest{Group: "ledger", To: "%third#w1"}); class(err) != admin.Precondition {
+		t.Errorf("a witness becomes the owner: %v", err)
+	}
+	east := nodes[0].dir.path
+	shut(t, nodes[0])
+	eventually(t, "west takes writes", func() bool {
+		g, err := engine{nodes[1]}.Groups(ctx)
+		return err == nil && g[0].Owner == "%west#m1" && leased(nodes[1])
+	})
+	// With commit_scope one nobody else is there to confirm.
+	nodes[1].scopes.timeout = 300 * time.Millisecond
+	if err := tryPut(nodes[1], "main:a", "two"); call.CodeOf(err) != call.DurableHere {
+		t.Errorf("a write that nobody confirms: %v", err)
+	}
+	nodes[0] = reopen(t, east)
+	eventually(t, "east follows", func() bool {
+		got, err := content(nodes[0], "main:a")
+		return err == nil && got == "one two"
+	})
+	if err := tryPut(nodes[1], "main:a", "three"); err != nil {
+		t.Errorf("a write with both there: %v", err)
+	}
+	converged(t, nodes, "main:a")
+}

@@ -67,7 +67,7 @@ func (e engine) CreateToken(ctx context.Context, r admin.TokenRequest) (*admin.T
 	if role != control.RoleMember && role != control.RoleWitness && role != control.RoleLeaf {
 		return nil, failure(admin.Usage, "bad_role", "member, witness or leaf", "role %q", r.Role)
 	}
-	if role != control.RoleMember {
+	if role == control.RoleLeaf {
 		return nil, failure(admin.Usage, "not_built", "use a member", "modules of role %s are not built yet", role)
 	}
 	if r.TTL <= 0 {
