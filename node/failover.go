@@ -28,7 +28,8 @@ const (
 type absence struct {
 	mu    sync.Mutex // protects what follows; never held across I/O
 	raft  uint64     // raft's term in which it is counted
-	since time.Time
+	since time.Time  // its beginning, at the latest
+	heard time.Time  // of the leader before, last: owners that asked it then were there
 	given map[origin.Group]given
 }
 
@@ -38,10 +39,16 @@ type given struct {
 	over  bool // no more of this epoch: another owner is being made
 }
 
-// begin starts anew when the leadership is another.
-func (a *absence) begin(raft uint64) {
-	if a.raft != raft || a.given == nil {
-		a.raft, a.since, a.given = raft, time.Now(), map[origin.Group]given{}
+// begin starts anew when the leadership is another. heard is when the leader
+// before was last heard of.
+func (a *absence) begin(raft uint64, heard time.Time) {
+	if a.raft == raft && a.given != nil {
+		return
+	}
+	a.raft, a.since, a.given = raft, time.Now(), map[origin.Group]given{}
+	a.heard = a.since
+	if heard.Before(a.since) && a.since.Sub(heard) < 10*time.Second {
+		a.heard = heard
 	}
 }
 
@@ -60,15 +67,16 @@ func (a *absence) gave(t term) bool {
 	return true
 }
 
-// silent is for how long no lease of a term was given in this leadership.
-func (a *absence) silent(raft uint64, t control.Term) time.Duration {
+// silent is for how long an owner has not been heard of, and for how long no
+// lease of its term can have been given.
+func (a *absence) silent(raft uint64, heard time.Time, t control.Term) (absent, quiet time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.begin(raft)
+	a.begin(raft, heard)
 	if g := a.given[t.Group]; g.epoch == t.Epoch && g.at.After(a.since) {
-		return time.Since(g.at)
+		return time.Since(g.at), time.Since(g.at)
 	}
-	return time.Since(a.since)
+	return time.Since(a.heard), time.Since(a.since)
 }
 
 // stop gives no more leases of a term, or begins again.
@@ -96,14 +104,14 @@ func (n *Node) watchOwners(st *control.State) {
 		if !ok || rule == nil || rule.Failover == 0 {
 			continue
 		}
-		silent := n.absence.silent(raft, t)
-		if _, changing := st.Switching(g.Number); changing || silent < time.Duration(rule.Failover)*time.Second {
+		absent, quiet := n.absence.silent(raft, n.raft.LastContact(), t)
+		if _, changing := st.Switching(g.Number); changing || absent < time.Duration(rule.Failover)*time.Second {
 			continue
 		}
 		if last := lastReceipt(st, g.Number); last != nil && time.Since(time.UnixMilli(last.Ended)) < holdOff {
 			continue
 		}
-		n.failOver(st, g, t, rule, silent)
+		n.failOver(st, g, t, rule, quiet)
 	}
 }
 
@@ -118,7 +126,7 @@ func lastReceipt(st *control.State, g origin.Group) *control.Receipt {
 
 // failOver gives a group whose owner is gone to the best that is there, if
 // nothing that was acknowledged can be missed by it.
-func (n *Node) failOver(st *control.State, g control.Group, t control.Term, rule *control.GroupRule, silent time.Duration) {
+func (n *Node) failOver(st *control.State, g control.Group, t control.Term, rule *control.GroupRule, quiet time.Duration) {
 	key := "group " + g.Name + " has no owner"
 	ctx, cancel := context.WithTimeout(n.ctx, 700*time.Millisecond)
 	defer cancel()
@@ -137,7 +145,7 @@ func (n *Node) failOver(st *control.State, g control.Group, t control.Term, rule
 	rand.Read(id)
 	n.absence.stop(t, true)
 	_, err := n.propose(ctx, &control.Command{Kind: control.KindBeginSwitch, BeginSwitch: &control.BeginSwitch{ID: hex.EncodeToString(id), Group: g.Name,
-		Epoch: t.Epoch, To: heard[0].module, By: "failover", Until: time.Now().Add(switchTimeout).UnixMilli(), Failover: true, Quiet: silent.Milliseconds()}})
+		Epoch: t.Epoch, To: heard[0].module, By: "failover", Until: time.Now().Add(switchTimeout).UnixMilli(), Failover: true, Quiet: quiet.Milliseconds()}})
 	if err != nil {
 		n.absence.stop(t, false)
 		if n.ctx.Err() == nil {

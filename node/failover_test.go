@@ -150,8 +150,11 @@ func TestFailoverByItself(t *testing.T) {
 	dir := nodes[0].dir.path
 	began := time.Now()
 	shut(t, nodes[0])
+	down := time.Since(began)
 	eventually(t, "north takes writes", func() bool { return tryPut(nodes[2], "main:a", "two") == nil })
-	t.Logf("from the owner's end to the first write at the next: %v", time.Since(began).Round(time.Millisecond))
+	last := nodes[2].ctl.state().Receipts[0]
+	t.Logf("the owner was down after %v; the failover began after %v and ended after %v; the first write came after %v", down.Round(time.Millisecond),
+		time.UnixMilli(last.Begun).Sub(began).Round(time.Millisecond), time.UnixMilli(last.Ended).Sub(began).Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	nodes[0] = reopen(t, dir)
 	eventually(t, "east knows", func() bool {
 		g, err := engine{nodes[0]}.Groups(context.Background())

@@ -11,7 +11,6 @@ import (
 
 	"drmesh/mesh/control"
 	"drmesh/origin"
-	"drmesh/vosio/call"
 )
 
 // The right to write an owned group is a lease that the leader of the control
@@ -22,9 +21,9 @@ import (
 const (
 	// leaseTime is how long a lease lasts, by the owner's clock, which is taken
 	// to go right to some per cent.
-	leaseTime = 1500 * time.Millisecond
+	leaseTime = time.Second
 	// leaseEvery is how often it is renewed.
-	leaseEvery = 300 * time.Millisecond
+	leaseEvery = 200 * time.Millisecond
 )
 
 // leases are what this module may write at this moment.
@@ -194,6 +193,7 @@ func (n *Node) renewLeases(st *control.State) {
 	for _, t := range a.Terms {
 		n.leases.grant(t, asked.Add(leaseTime-leaseTime/20))
 	}
+	n.settleScopes()
 }
 
 func (n *Node) askLeases(ctx context.Context, q leaseQuestion) (a leaseQuestion, err error) {
@@ -307,7 +307,3 @@ func (n *Node) stopped(w control.Switch, s origin.Stream) (end origin.Position, 
 	}
 	return end, end.Seq == at
 }
-
-// errLeaseLost answers a change that is flushed here, while the owner's lease
-// ran out before it could be acknowledged.
-var errLeaseLost = fmt.Errorf("write: it is durable at this module, but its lease ran out before the answer: %w", call.DurableHere)

@@ -37,13 +37,14 @@ func (n *Node) newRules(st *control.State) *rules {
 			s.Stream = ownStream(st, s.Group, self)
 		}
 		var leased func() bool
+		var owned *control.Term
 		if st.Owned(s.Group) {
 			s.Images = true
 			t, _ := st.Term(s.Group)
 			if t.Owner != self {
 				s.Owner = st.Tables().ModuleName(t.Owner)
 			} else {
-				leased = func() bool { return n.leases.holds(t.Group, t.Epoch) }
+				owned, leased = &t, func() bool { return n.leases.holds(t.Group, t.Epoch) }
 			}
 			if w, ok := st.Switching(s.Group); ok {
 				r.stopped[s.Group] = w.ID
@@ -52,7 +53,7 @@ func (n *Node) newRules(st *control.State) *rules {
 		}
 		s.Lease = leased
 		if g := st.Tables().GroupRule(s.Group); g != nil {
-			s.Acknowledge = n.acknowledger(leased, newScope(st.Tables(), s.Group, self), g.GoOn)
+			s.Acknowledge = n.acknowledger(owned, newScope(st.Tables(), s.Group, self), g.GoOn)
 		}
 		r.shares = append(r.shares, s)
 		r.byName[s.Name] = s

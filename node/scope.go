@@ -16,7 +16,7 @@ import (
 const scopeTimeout = 10 * time.Second
 
 // scopes are the changes that are durable here and wait for other modules to
-// have them too. They are as many as there are calls under way.
+// have them too, or for their owner's lease. They are as many as there are calls under way.
 type scopes struct {
 	timeout time.Duration // scopeTimeout; set before the node starts
 	mu      sync.Mutex    // protects waiting; never held while answering
@@ -28,7 +28,9 @@ type scoped struct {
 	seq    origin.Seq
 	since  time.Time
 	goOn   bool
-	rule   scopeRule
+	rule   *scopeRule // nil: nobody else is waited for
+	group  origin.Group
+	epoch  uint64 // of the owner's term; 0: the group has no owner
 	answer func(error)
 }
 
@@ -83,8 +85,8 @@ func (s *scopes) add(d origin.Dot, x scoped) {
 	s.waiting[d.Stream] = slices.Insert(l, i, x)
 }
 
-// settle answers what is held now, and what waited too long.
-func (s *scopes) settle(held func(origin.Stream, *scopeRule) origin.Seq, now time.Time) {
+// settle answers what is confirmed now, and what waited too long.
+func (s *scopes) settle(confirmed func(origin.Stream, origin.Seq, *scoped) bool, over func(*scoped) bool, now time.Time) {
 	type done struct {
 		answer func(error)
 		err    error
@@ -96,12 +98,20 @@ func (s *scopes) settle(held func(origin.Stream, *scopeRule) origin.Seq, now tim
 		for i := range l {
 			x := &l[i]
 			switch {
-			case x.seq <= held(st, &x.rule):
+			case confirmed(st, x.seq, x):
 				out = append(out, done{x.answer, nil})
+			case over(x):
+				out = append(out, done{x.answer, errTermOver})
 			case now.Sub(x.since) < s.timeout:
 				keep = append(keep, *x)
-			case x.goOn:
+			case x.rule == nil:
+				out = append(out, done{x.answer, fmt.Errorf("commit: the lease ran out, and the control group did not renew it within %v: %w", s.timeout, call.DurableHere)})
+			case x.goOn && x.epoch == 0:
 				out = append(out, done{x.answer, nil})
+			case x.goOn:
+				// Nobody else is waited for any more, the lease is.
+				x.rule, x.since = nil, now
+				keep = append(keep, *x)
 			default:
 				out = append(out, done{x.answer, fmt.Errorf("commit: %s of %d other modules did not confirm within %v: %w", x.rule.scope, len(x.rule.others), s.timeout, call.DurableHere)})
 			}
@@ -123,31 +133,44 @@ func (s *scopes) some() bool {
 	return len(s.waiting) > 0
 }
 
+// errTermOver answers a change that is flushed here, while the owner's term
+// ended before it could be acknowledged.
+var errTermOver = fmt.Errorf("write: it is durable at this module, but another owner's term began before the answer: %w", call.DurableHere)
+
 // acknowledger is what a share's changes go through when they are durable
-// here; nil: nothing.
-func (n *Node) acknowledger(leased func() bool, rule *scopeRule, goOn bool) func(origin.Dot, func(error)) {
-	if leased == nil && rule == nil {
+// here; nil: nothing. t is the term in which a group with an owner is written,
+// nil for others: the owner answers only while its lease stands, and waits for
+// the next if it has run out.
+func (n *Node) acknowledger(t *control.Term, rule *scopeRule, goOn bool) func(origin.Dot, func(error)) {
+	if t == nil && rule == nil {
 		return nil
 	}
 	return func(d origin.Dot, answer func(error)) {
-		finish := answer
-		if leased != nil {
-			finish = func(err error) {
-				if err == nil && !leased() {
-					err = errLeaseLost
-				}
-				answer(err)
-			}
+		x := scoped{since: time.Now(), goOn: goOn, rule: rule, answer: answer}
+		if t != nil {
+			x.group, x.epoch = t.Group, t.Epoch
 		}
-		if rule == nil || d.Seq <= n.heldBy(d.Stream, rule) {
-			finish(nil)
+		if n.confirmed(d.Stream, d.Seq, &x) {
+			answer(nil)
 			return
 		}
-		n.scopes.add(d, scoped{since: time.Now(), goOn: goOn, rule: *rule, answer: finish})
-		if d.Seq <= n.heldBy(d.Stream, rule) { // meanwhile
-			n.settleScopes()
-		}
+		n.scopes.add(d, x)
+		n.settleScopes() // it may have come meanwhile
 	}
+}
+
+// confirmed reports whether a change may be acknowledged now.
+func (n *Node) confirmed(st origin.Stream, q origin.Seq, x *scoped) bool {
+	return (x.epoch == 0 || n.leases.holds(x.group, x.epoch)) && (x.rule == nil || q <= n.heldBy(st, x.rule))
+}
+
+// over reports whether the term of a change has ended.
+func (n *Node) over(x *scoped) bool {
+	if x.epoch == 0 {
+		return false
+	}
+	t, ok := n.ctl.state().Term(x.group)
+	return ok && t.Epoch != x.epoch
 }
 
 func (n *Node) heldBy(st origin.Stream, r *scopeRule) origin.Seq {
@@ -160,6 +183,6 @@ func (n *Node) heldBy(st origin.Stream, r *scopeRule) origin.Seq {
 // settleScopes answers what other modules hold by now.
 func (n *Node) settleScopes() {
 	if n.scopes.some() {
-		n.scopes.settle(n.heldBy, time.Now())
+		n.scopes.settle(n.confirmed, n.over, time.Now())
 	}
 }

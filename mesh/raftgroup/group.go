@@ -53,8 +53,8 @@ type FSM interface {
 // Timing sets the pace. Zero fields get the defaults, which suit modules some
 // tens of milliseconds apart.
 type Timing struct {
-	Heartbeat time.Duration // without word from a leader before an election: 1 s
-	Election  time.Duration // of one attempt to become leader: 1 s
+	Heartbeat time.Duration // without word from a leader before an election: 500 ms
+	Election  time.Duration // of one attempt to become leader: 500 ms
 	Lease     time.Duration // a leader without a majority steps down: Heartbeat / 2
 	Commit    time.Duration // idle leader tells what is committed: 50 ms
 	RPC       time.Duration // one exchange: 5 s
@@ -71,8 +71,8 @@ func (t Timing) withDefaults() Timing {
 			*d = v
 		}
 	}
-	set(&t.Heartbeat, time.Second)
-	set(&t.Election, max(time.Second, t.Heartbeat))
+	set(&t.Heartbeat, 500*time.Millisecond)
+	set(&t.Election, max(500*time.Millisecond, t.Heartbeat))
 	set(&t.Lease, t.Heartbeat/2)
 	set(&t.Commit, 50*time.Millisecond)
 	set(&t.RPC, 5*time.Second)
@@ -294,6 +294,10 @@ func (g *Group) IsLeader() bool { return g.raft.State() == raft.Leader }
 // Term counts elections: a leader that lost its place and has it again is in
 // another term.
 func (g *Group) Term() uint64 { return g.raft.CurrentTerm() }
+
+// LastContact is when this member last heard of a leader other than itself;
+// zero: never since its start.
+func (g *Group) LastContact() time.Time { return g.raft.LastContact() }
 
 // Applied is the index of the last command applied here.
 func (g *Group) Applied() uint64 { return g.fsm.applied() }
