@@ -15,8 +15,13 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// maxBody bounds a request's body: control tables are the largest.
-const maxBody = 4 << 20
+const (
+	// maxBody bounds a request's body: control tables are the largest.
+	maxBody = 4 << 20
+	// Of bodies over smallBody, maxLarge are taken in at a time.
+	smallBody = 64 << 10
+	maxLarge  = 16
+)
 
 // bodyTime is how long a body may take to come; tests take less.
 var bodyTime = 10 * time.Second
@@ -45,6 +50,7 @@ type API struct {
 	mux     *http.ServeMux
 	huma    huma.API
 	metrics *metrics
+	large   chan struct{}   // who has a large body
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 }
@@ -94,7 +100,7 @@ func New(e Engine, o Options) *API {
 	if o.Events == nil {
 		o.Events = NewEvents(o.Module)
 	}
-	a := &API{Options: o, engine: e, ops: newOperations(o.Events), mux: http.NewServeMux()}
+	a := &API{Options: o, engine: e, ops: newOperations(o.Events), mux: http.NewServeMux(), large: make(chan struct{}, maxLarge)}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	c := huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -279,7 +285,14 @@ func (a *API) admit(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	if r.Body != nil && r.Body != http.NoBody {
-		if err := readBody(w, r); err != nil {
+		err := a.room(r)
+		if err == nil {
+			if r.ContentLength < 0 || r.ContentLength > smallBody {
+				defer func() { <-a.large }()
+			}
+			err = readBody(w, r)
+		}
+		if err != nil {
 			if route.change {
 				a.note(who, route, r.URL.RequestURI(), "failed", err)
 			}
@@ -292,6 +305,20 @@ func (a *API) admit(ctx huma.Context, next func(huma.Context)) {
 	if route.change && !o.audited && ctx.Status() >= 400 {
 		// It did not come to the handler: the request itself was wrong.
 		a.note(who, route, r.URL.RequestURI(), "failed", found(ctx.Status(), "", nil))
+	}
+}
+
+// room waits for nobody: a body that may be large is taken in only while few
+// others are.
+func (a *API) room(r *http.Request) error {
+	if r.ContentLength >= 0 && r.ContentLength <= smallBody {
+		return nil
+	}
+	select {
+	case a.large <- struct{}{}:
+		return nil
+	default:
+		return Errorf(Precondition, "busy", "ask again", "%d requests with large bodies are under way", maxLarge)
 	}
 }
 

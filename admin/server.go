@@ -87,6 +87,7 @@ func (a *API) serve(l net.Listener, who func(*http.Request) (Caller, error)) *Se
 	s := &Server{api: a, l: l, done: make(chan struct{})}
 	s.http = &http.Server{Handler: a.guard(who), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog:    log.New(quiet{}, "", 0),
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 32},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
 	go func() {
 		defer close(s.done)

@@ -307,3 +307,27 @@ func TestCookie(t *testing.T) {
 		t.Errorf("revoked: role %q", r)
 	}
 }
+
+// Large bodies are taken in a few at a time, small ones always.
+func TestLargeBodiesAreBounded(t *testing.T) {
+	a := New(nothing{}, Options{Module: "%east#m1"})
+	defer a.Close()
+	for range maxLarge {
+		a.large <- struct{}{}
+	}
+	for _, c := range []struct {
+		size, status int
+	}{{10, http.StatusServiceUnavailable}, {smallBody + 1, http.StatusTooManyRequests}} {
+		w := httptest.NewRecorder()
+		a.guard(as(Admin)).ServeHTTP(w, httptest.NewRequest("POST", "/v1/control/plan", strings.NewReader(`{"text":"`+strings.Repeat("x", c.size)+`"}`)))
+		if w.Code != c.status {
+			t.Errorf("%d bytes: %d %s", c.size, w.Code, w.Body)
+		}
+	}
+	<-a.large
+	w := httptest.NewRecorder()
+	a.guard(as(Admin)).ServeHTTP(w, httptest.NewRequest("POST", "/v1/control/plan", strings.NewReader(`{"text":"`+strings.Repeat("x", smallBody)+`"}`)))
+	if w.Code != http.StatusServiceUnavailable || len(a.large) != maxLarge-1 {
+		t.Errorf("with room: %d, %d are under way", w.Code, len(a.large))
+	}
+}

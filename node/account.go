@@ -71,6 +71,9 @@ func (n *Node) opsBeyond(ctx context.Context, at origin.Context, tails origin.Ve
 	out := map[origin.Stream]map[string]int64{}
 	var t origin.Txn
 	for s, tail := range tails {
+		if s.Group == 0 {
+			continue // not shared, and in no account
+		}
 		counts := map[string]int64{}
 		if tail.Seq > at[s]+maxBeyond {
 			continue
