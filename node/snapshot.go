@@ -51,8 +51,8 @@ func (n *Node) serveSnapshot(ctx context.Context, from origin.Module, req []byte
 	}
 	snap := n.db.NewSnapshot()
 	defer snap.Close()
-	// What is behind is whole too: two modules of which each lacks what the
-	// other's journal has let go of help each other.
+	// What is behind is whole up to its vector: that it waits for a third
+	// module keeps nobody else from what it has.
 	if state, err := groupState(snap, q.Group); err != nil {
 		return err
 	} else if state == groupEmpty {
