@@ -174,16 +174,25 @@ func (s sink) Deliver(from origin.Module, run mesh.Run, head origin.Head, releas
 		// stream, so that no more comes.
 		return
 	}
-	if end, ok := n.ctl.state().End(run.Stream); ok && head.Position.Seq > end.Seq {
-		// What lies beyond an end is of nobody's; the neighbour has not learned
-		// of the end yet, or is about to undo it.
-		n.beyond.Add(int64(head.Position.Seq - max(end.Seq, run.After)))
-		if end.Seq <= run.After {
+	ctl := n.ctl.state()
+	if end, ok := ctl.End(run.Stream); ok {
+		take, forked := atEnd(end, run.After, run.Chain)
+		if forked {
+			s.Fork(from, run.Stream, end.Seq, end.Hash, run.Chain[take-1])
 			release()
 			return
 		}
-		n.applier.Deliver(run.Stream, run.After, run.Entries[:end.Seq-run.After], release)
-		return
+		if head.Position.Seq > end.Seq {
+			// What lies beyond an end is of nobody's; the neighbour has not
+			// learned of the end yet, or is about to undo it.
+			n.pastEnd(ctl, from, run, end.Seq, head.Position.Seq)
+			if take == 0 {
+				release()
+				return
+			}
+			n.applier.Deliver(run.Stream, run.After, run.Entries[:take], release)
+			return
+		}
 	}
 	if err := n.j.KeepHead(run.Stream, head.Position.Seq, run.Head); err != nil {
 		n.log.Error("a head could not be kept", "stream", run.Stream.String(), "err", err)
