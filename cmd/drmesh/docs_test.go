@@ -26,6 +26,9 @@ Made from the commands themselves by the test of cmd/drmesh; ` + "`go test ./cmd
 - ` + "`--dir D`" + ` or ` + "`DRMESH_DIR`" + ` names the directory of a module. Its doors are ` + "`D/app.sock`" + ` (calls of programs) and ` + "`D/admin.sock`" + `
   (JSON over HTTP, see [admin-api.md](admin-api.md)), mode 0600. All commands but init, join, serve, demo, bench, completion and
   version go through one of them, and wait five seconds for the socket of a directory that holds a module.
+- ` + "`--addr IP:PORT`" + ` or ` + "`DRMESH_ADDR`" + ` asks a module that is served with ` + "`--admin`" + `, from wherever. On another machine that takes
+  ` + "`--token TOKEN`" + `, ` + "`--token @FILE`" + ` or ` + "`DRMESH_TOKEN`" + ` (an access token, of ` + "`drmesh user token create`" + `), or ` + "`--dir`" + ` with the directory of
+  a member. What makes calls (` + "`file load`, `file dump`, `vos`" + `) needs the module's own machine.
 - ` + "`-o table|json|jsonl|yaml`" + ` is an option of every command. Data goes to standard output and nothing else does; words, progress
   and errors go to standard error. An error begins with ` + "`drmesh: `" + `; a line ` + "`hint: `" + ` says what to do next. With ` + "`-o json`" + ` or ` + "`jsonl`" + ` an error is
   ` + "`{\"error\":{\"exit\":...,\"code\":...,\"detail\":...,\"hint\":...}}`" + `.
