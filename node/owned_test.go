@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"drmesh/admin"
 	"drmesh/mesh/control"
+	"drmesh/origin"
 	"drmesh/vosio/call"
 )
 
@@ -250,4 +252,104 @@ func TestCommitScope(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPromise6Fencing cuts an owner off from everybody while programs write at
+// all modules. Another follows by itself. No two modules acknowledge writes at
+// one time, and what was acknowledged is there at the end, once, in one line.
+func TestPromise6Fencing(t *testing.T) {
+	nodes := ownedMesh(t, " =failover 1\n =commit_scope one\n", "%east#m1", "%west#m1", "%north#m1")
+	ctx := context.Background()
+	nodes[0].scopes.timeout = time.Second
+	put(t, nodes[0], "main:a")
+	converged(t, nodes, "main:a")
+	type ack struct {
+		at     time.Time
+		record string
+	}
+	acks := make([][]ack, len(nodes))
+	var stop atomic.Bool
+	var writers sync.WaitGroup
+	for i, n := range nodes {
+		writers.Go(func() {
+			for k := 0; !stop.Load(); k++ {
+				r := fmt.Sprintf("%d.%d", i, k)
+				if err := tryPut(n, "main:a", r); err == nil {
+					acks[i] = append(acks[i], ack{time.Now(), r})
+				} else {
+					time.Sleep(5 * time.Millisecond)
+				}
+			}
+		})
+	}
+	enough := func(n *Node, more uint64) func() bool {
+		return func() bool {
+			g, err := engine{n}.Groups(ctx)
+			return err == nil && g[0].Number > more
+		}
+	}
+	eventually(t, "the owner writes", enough(nodes[0], 30))
+	cutOff(t, nodes[0], nodes[1:], true)
+	dir := nodes[0].dir.path
+	if err := nodes[0].raft.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	var next int
+	eventually(t, "another owner", func() bool {
+		g, err := engine{nodes[1]}.Groups(ctx)
+		if err != nil || g[0].Epoch != 2 {
+			return false
+		}
+		for i, n := range nodes {
+			if n.dir.Module == g[0].Owner {
+				next = i
+			}
+		}
+		return true
+	})
+	before, err := engine{nodes[next]}.Groups(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the next one writes", enough(nodes[next], before[0].Number+30))
+	stop.Store(true)
+	writers.Wait()
+	if next == 0 || len(acks[0]) == 0 || len(acks[next]) == 0 || len(acks[3-next]) != 0 {
+		t.Fatalf("acknowledged: %d, %d and %d; the next owner is %d", len(acks[0]), len(acks[1]), len(acks[2]), next)
+	}
+	if last, first := acks[0][len(acks[0])-1], acks[next][0]; !last.at.Before(first.at) {
+		t.Errorf("%s was acknowledged at the old owner %v after %s at the new one", last.record, last.at.Sub(first.at), first.record)
+	}
+	shut(t, nodes[0])
+	nodes[0] = reopen(t, dir)
+	cutOff(t, nodes[0], nodes[1:], false)
+	eventually(t, "east knows of its end", func() bool {
+		end, ok := nodes[0].ctl.state().End(origin.Stream{Group: ledgerGroup(nodes[0]), Module: 1, Incarnation: 1})
+		return ok && nodes[0].j.Tail(origin.Stream{Group: ledgerGroup(nodes[0]), Module: 1, Incarnation: 1}).Seq == end.Seq
+	})
+	converged(t, nodes, "main:a")
+	have := map[string]int{}
+	got, err := content(nodes[2], "main:a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range strings.Fields(got) {
+		have[r]++
+	}
+	for i := range acks {
+		for _, a := range acks[i] {
+			if have[a.record] != 1 {
+				t.Errorf("record %s was acknowledged and is there %d times", a.record, have[a.record])
+			}
+		}
+	}
+	if c := sameConflicts(t, nodes); len(c) > 0 {
+		t.Errorf("conflicts: %+v", c)
+	}
+}
+
+// ledgerGroup is the number of the owned group.
+func ledgerGroup(n *Node) origin.Group {
+	g, _ := n.ctl.state().Group("ledger")
+	return g.Number
 }
