@@ -85,6 +85,7 @@ func TestEventsResume(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 	ev.Publish("link", "%west#m1", "down")
+	ev.Publish("audit", "leave", "a viewer does not see this")
 	ev.Publish("link", "%west#m1", "up")
 	first, second := r.next(), r.next()
 	if first.Text != "down" || second.Text != "up" {

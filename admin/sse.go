@@ -46,6 +46,7 @@ func (a *API) eventRoute() {
 // slow for the ring gets a gap and goes on with what is left.
 func (a *API) follow(hc huma.Context, last string) {
 	_, w := humago.Unwrap(hc)
+	who := CallerOf(hc.Context())
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
@@ -85,6 +86,9 @@ func (a *API) follow(hc huma.Context, last string) {
 			text = frame(g)
 		}
 		for _, e := range l {
+			if e.Type == "audit" && !who.Role.May(Admin) {
+				continue // as GET /v1/audit
+			}
 			text += frame(e)
 		}
 		if text != "" && !send(text) {
