@@ -150,3 +150,80 @@ func TestTakeOver(t *testing.T) {
 		t.Errorf("parked without the index: %+v, %v", l, err)
 	}
 }
+
+// One that ends in the middle is begun again: what stands then is a part, and
+// the journal has all that is to be kept.
+func TestTakeOverAgain(t *testing.T) {
+	fs := vfs.NewMem()
+	a, b := openEngine(t, vfs.NewMem(), 1, false), openEngine(t, fs, 2, false)
+	defer a.close(t)
+	ctx := context.Background()
+	const path = "%s#d>main>k"
+	f := keyedFile(t, a, path)
+	sa, sb := origin.Stream{Group: 1, Module: 1, Incarnation: 1}, origin.Stream{Group: 1, Module: 2, Incarnation: 1}
+	add := func(e *testEngine, data string) {
+		t.Helper()
+		if _, err := e.commit(ctx, "test", []change{{file: f, kind: insert, data: []byte(data)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(a, "0001a one")
+	ship(t, a, b, sa)
+	add(b, "0100x of b alone")
+	for i := range 500 {
+		add(a, fmt.Sprintf("%04da and some bytes more", i+1000))
+	}
+	tail := b.j.Tail(sb)
+	for _, pages := range []int{0, 1} {
+		in, err := b.BeginInstall(1, []string{"main"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		err = Export(a.db, []string{"main"}, func(page []byte) error {
+			if n++; n > pages {
+				return errStop
+			}
+			return in.Put(page)
+		})
+		if err != nil && err != errStop {
+			t.Fatal(err)
+		}
+		// The committer refuses the group until the end.
+		if _, err := b.commit(canceled(ctx), "test", []change{{file: f, kind: insert, data: []byte("0101y")}}); err == nil {
+			t.Error("a write while the group is replaced")
+		}
+		b.close(t)
+		b = openEngine(t, fs, 2, false)
+		if got := b.j.Tail(sb); got != tail {
+			t.Fatalf("the own stream stands at %v, was at %v", got, tail)
+		}
+	}
+	defer func() { b.close(t) }()
+	takeOver(t, a, b)
+	for _, want := range []string{"0001", "0100", "1000", "1499"} {
+		if _, ok, err := b.record(b.db, b.fileByID(f.id), record.AppendKey(nil, f.identity.number, []byte(want))); err != nil || !ok {
+			t.Errorf("record %s: %v, %v", want, ok, err)
+		}
+	}
+	if i, err := b.Info(path); err != nil || i.Records != 502 {
+		t.Errorf("%d records, %v", i.Records, err)
+	}
+	for _, s := range b.Account() {
+		if s.Missing() != 0 || s.Stream == sb && s.Of(Live) != 1 {
+			t.Errorf("account %+v", s)
+		}
+	}
+	add(b, "0102z goes on")
+	ship(t, b, a, sb)
+	if i, err := a.Info(path); err != nil || i.Records != 503 {
+		t.Errorf("%d records at the other, %v", i.Records, err)
+	}
+}
+
+// canceled is a context whose caller does not wait.
+func canceled(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
