@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// holdOff is how long a group keeps its owner after it changed, before it
-	// is given to another by itself: a mesh that flaps is left to people.
+	// holdOff is how long a group keeps the owner that it got by a failover,
+	// before it is given to another by itself: a mesh that flaps is left to
+	// people.
 	holdOff = 30 * time.Second
 	// leaseSlack is waited beyond a lease: the owner's clock may run a little
 	// slower than that of who follows.
@@ -30,8 +31,13 @@ type absence struct {
 	raft  uint64     // raft's term in which it is counted
 	since time.Time  // its beginning, at the latest
 	heard time.Time  // of the leader before, last: owners that asked it then were there
+	tick  time.Time  // when the leader looked last
 	given map[origin.Group]given
 }
+
+// starved is for how long a leader may not have looked: after more it does not
+// know whether owners were silent, or itself.
+const starved = 600 * time.Millisecond
 
 type given struct {
 	epoch uint64
@@ -39,16 +45,31 @@ type given struct {
 	over  bool // no more of this epoch: another owner is being made
 }
 
-// begin starts anew when the leadership is another. heard is when the leader
-// before was last heard of.
-func (a *absence) begin(raft uint64, heard time.Time) {
+// begin starts anew when the leadership is another: each term that stands then
+// is counted from the beginning. heard is when the leader before was last heard
+// of.
+func (a *absence) begin(raft uint64, heard time.Time, terms []control.Term) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	asleep := now.Sub(a.tick) > starved
+	a.tick = now
 	if a.raft == raft && a.given != nil {
+		for g, x := range a.given {
+			if asleep {
+				x.at = now
+				a.given[g] = x
+			}
+		}
 		return
 	}
 	a.raft, a.since, a.given = raft, time.Now(), map[origin.Group]given{}
 	a.heard = a.since
 	if heard.Before(a.since) && a.since.Sub(heard) < 10*time.Second {
 		a.heard = heard
+	}
+	for _, t := range terms {
+		a.given[t.Group] = given{epoch: t.Epoch}
 	}
 }
 
@@ -69,11 +90,16 @@ func (a *absence) gave(t term) bool {
 
 // silent is for how long an owner has not been heard of, and for how long no
 // lease of its term can have been given.
-func (a *absence) silent(raft uint64, heard time.Time, t control.Term) (absent, quiet time.Duration) {
+func (a *absence) silent(t control.Term) (absent, quiet time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.begin(raft, heard)
-	if g := a.given[t.Group]; g.epoch == t.Epoch && g.at.After(a.since) {
+	g := a.given[t.Group]
+	if g.epoch != t.Epoch {
+		// A term that began under this leader: its owner has not asked yet.
+		g = given{epoch: t.Epoch, at: time.Now()}
+		a.given[t.Group] = g
+	}
+	if g.epoch == t.Epoch && g.at.After(a.since) {
 		return time.Since(g.at), time.Since(g.at)
 	}
 	return time.Since(a.heard), time.Since(a.since)
@@ -97,18 +123,24 @@ func (n *Node) watchOwners(st *control.State) {
 	if n.raft == nil || !n.raft.IsLeader() {
 		return
 	}
-	raft := n.raft.Term()
+	var terms []control.Term
+	for _, g := range st.Groups {
+		if t, ok := st.Term(g.Number); ok {
+			terms = append(terms, t)
+		}
+	}
+	n.absence.begin(n.raft.Term(), n.raft.LastContact(), terms)
 	for _, g := range st.Groups {
 		rule := st.Tables().GroupRule(g.Number)
 		t, ok := st.Term(g.Number)
 		if !ok || rule == nil || rule.Failover == 0 {
 			continue
 		}
-		absent, quiet := n.absence.silent(raft, n.raft.LastContact(), t)
+		absent, quiet := n.absence.silent(t)
 		if _, changing := st.Switching(g.Number); changing || absent < time.Duration(rule.Failover)*time.Second {
 			continue
 		}
-		if last := lastReceipt(st, g.Number); last != nil && time.Since(time.UnixMilli(last.Ended)) < holdOff {
+		if last := lastReceipt(st, g.Number); last != nil && last.Failover && last.Failed == "" && time.Since(time.UnixMilli(last.Ended)) < holdOff {
 			continue
 		}
 		n.failOver(st, g, t, rule, quiet)

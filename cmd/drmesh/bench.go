@@ -107,7 +107,12 @@ func (a *app) benchCommand() *cobra.Command {
 			&benchRun{What: "drain of a backlog", Callers: 64, Durability: "interval", Keys: "ascending", backlog: backlog})
 	})
 	mirror.Flags().Int64Var(&backlog, "backlog", 1_000_000, "records of the backlog")
-	return nest("bench", "Measure on this machine: own processes in a temporary directory", write, mirror)
+	var switchovers, failovers int
+	changes := &cobra.Command{Use: "roles", Short: "How long writes stand still when a group gets another owner: given away, and after a kill -9", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.benchRoles(c.Context(), switchovers, failovers) }}
+	changes.Flags().IntVar(&switchovers, "switchovers", 20, "`number` of switchovers")
+	changes.Flags().IntVar(&failovers, "failovers", 9, "`number` of failovers; each takes over half a minute, as long as a new owner is left in place")
+	return nest("bench", "Measure on this machine: own processes in a temporary directory", write, mirror, changes)
 }
 
 // run makes the mesh, calibrates, and does all runs. No figure of a run is

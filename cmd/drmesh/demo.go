@@ -48,7 +48,7 @@ type demo struct {
 }
 
 func (a *app) demoCommand() *cobra.Command {
-	var script, keep bool
+	var script, keep, onlyRoles bool
 	var input, layout, delimiter string
 	c := &cobra.Command{
 		Use:   "demo",
@@ -63,6 +63,9 @@ and so on, and calls through the sockets of the modules.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			ctx := c.Context()
+			if onlyRoles {
+				return a.demoRoles(ctx)
+			}
 			d := &demo{a: a, words: a.out, audit: map[string]bool{}}
 			if a.format != "table" {
 				d.words = a.err
@@ -109,6 +112,7 @@ and so on, and calls through the sockets of the modules.`,
 	}
 	f := c.Flags()
 	f.BoolVar(&script, "script", false, "run unattended: do not wait for a key between the scenes")
+	f.BoolVar(&onlyRoles, "roles", false, "show a group with an owner instead: a switchover, and the failover of an owner that is killed, both while programs write")
 	f.BoolVar(&keep, "keep", false, "leave the mesh running at the end")
 	f.StringVar(&input, "input", "", "`file` of delimited lines to use instead of the Unicode character database")
 	f.StringVar(&layout, "layout", "", "`dd` file with the layout of --input; it needs an index without duplicates")
