@@ -20,7 +20,7 @@ type Change struct {
 
 // JournalRequest says what of the journal is wanted.
 type JournalRequest struct {
-	From   string `json:"from,omitempty"` // dot or time
+	From   string `json:"from,omitempty"` // dot or time; left out: the beginning, with Follow the end
 	Share  string `json:"share,omitempty"`
 	Follow bool   `json:"follow,omitempty"`
 	Limit  int    `json:"limit,omitempty"`

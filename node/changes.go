@@ -111,6 +111,14 @@ func (e engine) Journal(ctx context.Context, r admin.JournalRequest, emit func(*
 	sent := 0
 	from := uint64(0)
 	started := dot == ""
+	if r.Follow && r.From == "" {
+		// Who only follows is shown what is to come.
+		end, err := n.j.LocalEnd()
+		if err != nil {
+			return err
+		}
+		from = end
+	}
 	for {
 		ch := n.j.Changed()
 		last, err := n.eachTxn(ctx, from, func(_ uint64, t *origin.Txn) error {

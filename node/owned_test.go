@@ -353,3 +353,37 @@ func ledgerGroup(n *Node) origin.Group {
 	g, _ := n.ctl.state().Group("ledger")
 	return g.Number
 }
+
+// TestTailBeginsAtTheEnd: who follows the journal is shown what is to come, and
+// from a dot or time on what was before.
+func TestTailBeginsAtTheEnd(t *testing.T) {
+	nodes := meshReady(t, "%east#m1")
+	put(t, nodes[0], "main:a", "before")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	tail := func(r admin.JournalRequest) chan string {
+		got := make(chan string, 100)
+		go engine{nodes[0]}.Journal(ctx, r, func(c *admin.Change) error {
+			if c.Kind == "write" && c.File == "a" {
+				got <- string(c.Data)
+			}
+			return nil
+		})
+		return got
+	}
+	began := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)
+	all, next := tail(admin.JournalRequest{Follow: true, From: began}), tail(admin.JournalRequest{Follow: true})
+	if got := <-all; got != "before" {
+		t.Errorf("from a time on: %q first", got)
+	}
+	// The other one stands at the end by the time that it sees anything.
+	eventually(t, "what is written is seen", func() bool {
+		if err := tryPut(nodes[0], "main:a", "after"); err != nil {
+			t.Fatal(err)
+		}
+		return len(next) > 0
+	})
+	if got := <-next; got != "after" {
+		t.Errorf("without a beginning: %q first", got)
+	}
+}

@@ -50,7 +50,7 @@ func (a *app) journal(use, short string, follow bool) *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&r.From, "from", "", "begin at a `dot` (%east#m1.1/main:907) or a time (RFC 3339)")
+	f.StringVar(&r.From, "from", "", "begin at a `dot` (%east#m1.1/main:907) or a time (RFC 3339); left out, dump begins at the beginning, tail with what is to come")
 	f.StringVar(&r.Share, "share", "", "changes of one `share` only")
 	f.IntVar(&r.Limit, "limit", 0, "end after so many changes; 0: all")
 	return c

@@ -210,6 +210,20 @@ func (j *Journal) Local(from uint64, fn func(local uint64, s origin.Stream, firs
 	return it.Error()
 }
 
+// LocalEnd is the local number that the next batch will have, as far as it is
+// known: what Local visits from it on is new.
+func (j *Journal) LocalEnd() (uint64, error) {
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'j', keyLocal}, UpperBound: []byte{'j', keyLocal + 1}})
+	if err != nil {
+		return 0, err
+	}
+	defer it.Close()
+	if !it.Last() {
+		return 0, it.Error()
+	}
+	return binary.BigEndian.Uint64(it.Key()[2:]) + 1, nil
+}
+
 // Get reads one entry; ok is false when it is not here.
 func (j *Journal) Get(d origin.Dot) (e Entry, ok bool, err error) {
 	v, closer, err := j.db.Get(seqKey(keyEntry, d.Stream, d.Seq))
