@@ -140,7 +140,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%s: %v", c.CommandPath(), err) })
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.tokenCommand(), a.userCommand(), a.auditCommand(), a.operationCommand(), a.joinCommand(), a.serveCommand(), a.leaveCommand(),
-		a.moduleCommand(), a.statusCommand(), a.lagCommand(), a.linkCommand(), a.controlCommand(), a.groupCommand(), a.switchoverCommand(), a.failoverCommand(), a.lostCommand(),
+		a.moduleCommand(), a.statusCommand(), a.lagCommand(), a.linkCommand(), a.controlCommand(), a.groupCommand(), a.switchoverCommand(), a.failoverCommand(), a.rejoinCommand(), a.lostCommand(),
 		a.fileCommand(), a.vosCommand(), a.journalCommand(), a.conflictCommand(), a.parkedCommand(), a.accountCommand(),
 		a.benchCommand(), a.versionCommand(),
 	)

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"drmesh/admin"
+)
+
+// rejoinCommand waits for what a module does by itself when it comes back: it
+// undoes what lies beyond the ends of its terms, and takes what the others
+// wrote.
+func (a *app) rejoinCommand() *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "rejoin",
+		Short: "Wait until a module that came back is whole again, and list what it had to undo",
+		Long: `A module that comes back undoes by itself what it wrote beyond the end of its
+time as an owner, keeps that in lost-transaction files, and takes what the
+others wrote meanwhile. This waits for it and lists the files.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			cl, err := a.open(ctx)
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			for {
+				s, err := cl.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if s.State == "serving" {
+					break
+				}
+				select {
+				case <-time.After(200 * time.Millisecond):
+				case <-ctx.Done():
+					return admin.Errorf(admin.TimedOut, "not_whole", "\"drmesh status\" there says why", "%s is %s", s.Module, s.State)
+				}
+			}
+			left, ok := ctx.Deadline()
+			if !ok {
+				left = time.Now().Add(timeout)
+			}
+			if _, err := cl.CaughtUp(ctx, admin.CaughtUpRequest{Timeout: time.Until(left), Reachable: true}); err != nil {
+				return err
+			}
+			files, err := cl.LostFiles(ctx)
+			if err != nil {
+				return err
+			}
+			return a.emit(list(files), func(t *table) {
+				t.row("NAME", "GROUP", "EPOCH", "TXNS", "REPLAYED", "OPEN")
+				for _, f := range files {
+					t.row(f.Name, f.Group, f.Epoch, f.Txns, f.Replays, f.Open)
+				}
+			})
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	return c
+}
