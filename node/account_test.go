@@ -27,6 +27,7 @@ func writeRecords(t *testing.T, n *Node, prefix string, count int) {
 // The account of one module is that of all, at one vector, also while they go
 // on writing.
 func TestAccountOverAllModules(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	keyedAt(t, nodes[0], "main:f")
 	hasIndexes(t, "main:f", 2, nodes...)

@@ -14,6 +14,7 @@ import (
 // made the owner; when the first comes back, they are undone there, put into a
 // lost-transaction file, and those that are safe are committed again.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	for _, rejoin := range []string{"merge", "divert"} {
 		t.Run(rejoin, func(t *testing.T) {
 			nodes := ownedMesh(t, " =on_rejoin "+rejoin+"\n", "%east#m1", "%west#m1", "%north#m1")
@@ -139,6 +140,7 @@ func TestFailover(t *testing.T) {
 // TestFailoverByItself: with failover in the tables another module follows an
 // owner that died, although it led the control group too.
 func TestFailoverByItself(t *testing.T) {
+	t.Parallel()
 	nodes := ownedMesh(t, " =failover 1\n =rank %north#m1 %west#m1\n =commit_scope one\n", "%east#m1", "%west#m1", "%north#m1")
 	put(t, nodes[0], "main:a", "one")
 	converged(t, nodes, "main:a")
@@ -169,6 +171,7 @@ func TestFailoverByItself(t *testing.T) {
 // TestTwoSitesAndAWitness: of two sites one dies, and the other goes on, since
 // a witness, which holds no data, makes them three that decide.
 func TestTwoSitesAndAWitness(t *testing.T) {
+	t.Parallel()
 	nodes := bareMesh(t, "%east#m1", "%west#m1")
 	ctx := context.Background()
 	tok, err := engine{nodes[0]}.CreateToken(ctx, admin.TokenRequest{Role: "witness"})

@@ -12,6 +12,7 @@ import (
 // was made on one history of west's stream, before it hears of west's other
 // one. The two are not mixed, an alarm names the fork, and others go on.
 func TestAWriterOnAnotherHistoryIsHeardFirst(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	east, west, north := nodes[0], nodes[1], nodes[2]
 	put(t, east, "main:audit", "one")

@@ -81,6 +81,7 @@ func TestLeave(t *testing.T) {
 // then the deletions leave no trace, at any module, and what was deleted may
 // be created again.
 func TestTombstonesGo(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	keyedAt(t, nodes[0], "main:k")
 	hasIndexes(t, "main:k", 2, nodes...)
@@ -135,6 +136,7 @@ func TestTombstonesGo(t *testing.T) {
 // TestTombstonesWaitForWhoIsAway keeps deletions while a module that may still
 // write is out of reach, so that nothing that it has comes back to life.
 func TestTombstonesWaitForWhoIsAway(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	keyedAt(t, nodes[0], "main:k")
 	hasIndexes(t, "main:k", 2, nodes...)
@@ -181,6 +183,7 @@ func TestTombstonesWaitForWhoIsAway(t *testing.T) {
 // TestAClockThatIsOff gives a neighbour a wrong clock: an alarm tells, and
 // local work goes on. A txn from far in the future is held in its stream.
 func TestAClockThatIsOff(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1")
 	nodes[1].mesh.HandleRPC("clock", func(context.Context, origin.Module, []byte) ([]byte, error) {
 		return json.Marshal(time.Now().Add(time.Hour).UnixMicro())

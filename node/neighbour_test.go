@@ -13,6 +13,7 @@ import (
 // txn of tables that it has not heard of, gets them from a neighbour, and
 // applies what follows.
 func TestTablesFromANeighbour(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	allVote(t, nodes)
 	if err := nodes[2].raft.Shutdown(); err != nil {
@@ -74,6 +75,7 @@ func TestTakenStatesAreNewerAndOfThisMesh(t *testing.T) {
 // TestARemovedModuleIsNotHeard: it is cut off on every link at once, and its
 // stream ends where the others have it.
 func TestARemovedModuleIsNotHeard(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	allVote(t, nodes)
 	put(t, nodes[2], "main:a", "one")

@@ -152,6 +152,7 @@ func TestOperatorsOverTCP(t *testing.T) {
 
 // Any module answers for another, and says whose view it is.
 func TestOneModuleAnswersForAnother(t *testing.T) {
+	t.Parallel()
 	nodes := meshOf(t, "%east#m1", "%west#m1", "%north#m1")
 	c, err := client.Open(t.Context(), nodes[0].dir.path)
 	if err != nil {
@@ -221,6 +222,7 @@ func events(t *testing.T, addr string) <-chan admin.Event {
 // Events tell of links, tables and modules that are not there; the alarm of one
 // ends when it is back.
 func TestEventsOfAMesh(t *testing.T) {
+	t.Parallel()
 	nodes := meshOf(t, "%east#m1", "%west#m1")
 	east, west := nodes[0], nodes[1]
 	s, err := admin.ServeTCP("127.0.0.1:0", nil, east.operators.api)

@@ -79,6 +79,7 @@ func tryPut(n *Node, path, record string) error {
 // TestOneModuleWritesAnOwnedGroup: the others read it, and write what is not
 // owned.
 func TestOneModuleWritesAnOwnedGroup(t *testing.T) {
+	t.Parallel()
 	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
 	put(t, nodes[0], "main:a", "one")
 	converged(t, nodes, "main:a")
@@ -100,6 +101,7 @@ func TestOneModuleWritesAnOwnedGroup(t *testing.T) {
 // as fast as they can: each acknowledged record is there once, in one line of
 // numbers.
 func TestSwitchover(t *testing.T) {
+	t.Parallel()
 	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
 	ctx := context.Background()
 	put(t, nodes[0], "main:a")
@@ -163,6 +165,7 @@ func TestSwitchover(t *testing.T) {
 // TestSwitchoverIsRolledBack: the new owner is cut off from what it lacks; the
 // old one goes on.
 func TestSwitchoverIsRolledBack(t *testing.T) {
+	t.Parallel()
 	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
 	ctx := context.Background()
 	put(t, nodes[0], "main:a", "one")
@@ -198,6 +201,7 @@ func TestSwitchoverIsRolledBack(t *testing.T) {
 // time of its lease, and goes on when control is back. Groups that all write
 // notice nothing.
 func TestNoLeaseNoWrites(t *testing.T) {
+	t.Parallel()
 	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
 	put(t, nodes[0], "main:a", "one")
 	for _, n := range nodes[1:] {
@@ -218,6 +222,7 @@ func TestNoLeaseNoWrites(t *testing.T) {
 // TestCommitScope: a change is acknowledged when as many hold it as the group
 // says, or told to be durable here alone.
 func TestCommitScope(t *testing.T) {
+	t.Parallel()
 	for _, scope := range []string{control.ScopeOne, control.ScopeSystem, control.ScopeAll} {
 		t.Run(scope, func(t *testing.T) {
 			nodes := ownedMesh(t, " =commit_scope "+scope+"\n", "%east#m1", "%west#m1", "%east#m2")
@@ -258,6 +263,7 @@ func TestCommitScope(t *testing.T) {
 // all modules. Another follows by itself. No two modules acknowledge writes at
 // one time, and what was acknowledged is there at the end, once, in one line.
 func TestPromise6Fencing(t *testing.T) {
+	t.Parallel()
 	nodes := ownedMesh(t, " =failover 1\n =commit_scope one\n", "%east#m1", "%west#m1", "%north#m1")
 	ctx := context.Background()
 	nodes[0].scopes.timeout = time.Second

@@ -155,6 +155,7 @@ func TestPromise5OneBadRecordNeverStopsTheStream(t *testing.T) {
 // TestPromise4NothingVanishes has a program rewrite a record that was changed
 // at another module since it read it: both images stay, whatever ends.
 func TestPromise4NothingVanishes(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	east, west := nodes[0], nodes[1]
 	keyedAt(t, east, "main:k")

@@ -200,6 +200,7 @@ func sameConflicts(t testing.TB, nodes []*Node) []admin.Conflict {
 // TestPromise3Convergence has three modules write the same keys at once,
 // rewrite and delete: they end alike.
 func TestPromise3Convergence(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	keyedAt(t, nodes[0], "main:all")
 	hasIndexes(t, "main:all", 2, nodes...)

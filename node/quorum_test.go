@@ -77,6 +77,7 @@ func works(t testing.TB, nodes []*Node, what string) {
 // TestPromise7NoQuorumIsNeeded takes raft away at two of three modules: files
 // are read, written, created and shipped; control alone stands still.
 func TestPromise7NoQuorumIsNeeded(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	allVote(t, nodes)
 	works(t, nodes, "before")
@@ -108,6 +109,7 @@ func TestPromise7NoQuorumIsNeeded(t *testing.T) {
 // TestWithoutGossip takes gossip away: nothing is missed but what status shows
 // of it.
 func TestWithoutGossip(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	allVote(t, nodes)
 	for _, n := range nodes {
@@ -129,6 +131,7 @@ func TestWithoutGossip(t *testing.T) {
 // TestRestart starts a mesh's modules again, one alone at first: it serves, and
 // its stream goes on where it stood.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	keyedAt(t, nodes[0], "main:k")
 	hasIndexes(t, "main:k", 2, nodes...)
@@ -186,6 +189,7 @@ func TestRestart(t *testing.T) {
 // TestPromise9ApplicationsNeverWaitForTheMesh has a program work while no
 // neighbour answers, and while one comes and goes.
 func TestPromise9ApplicationsNeverWaitForTheMesh(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	keyedAt(t, nodes[0], "main:k")
 	converged(t, nodes, "main:k")

@@ -16,6 +16,7 @@ import (
 // TestPromise8NobodyUnadmittedIsHeard has joiners come without a right to:
 // each is told why, and leaves nothing behind.
 func TestPromise8NobodyUnadmittedIsHeard(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1")
 	east := nodes[0]
 	other := bareMesh(t, "%other#m1")[0] // of another mesh

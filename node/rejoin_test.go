@@ -160,6 +160,7 @@ func refusesShared(t testing.TB, n *Node, path string) {
 
 // TestRestoredCopy starts an old copy of a module's directory in its place.
 func TestRestoredCopy(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	put(t, nodes[1], "main:audit", "w1")
 	converged(t, nodes, "main:audit")
@@ -214,6 +215,7 @@ func TestRestoredCopy(t *testing.T) {
 // TestFork has a directory and its copy both write under one stream: whoever
 // meets both says so, and neither history is mixed into the other.
 func TestFork(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	put(t, nodes[1], "main:audit", "w1")
 	converged(t, nodes, "main:audit")
