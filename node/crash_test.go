@@ -3,6 +3,7 @@ package node
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,13 +17,19 @@ import (
 	"drmesh/vosio/call"
 )
 
-// TestMain lets the test binary be the process that is killed.
+// TestMain lets the test binary be the process that is killed. Of the tests
+// that mostly wait, for elections, leases and modules that become voters, four
+// run side by side.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("DRMESH_TEST_WRITER"); dir != "" {
 		if err := writeUntilKilled(dir); err != nil {
 			fmt.Println("failed:", err)
 			os.Exit(1)
 		}
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		flag.Set("test.parallel", "4")
 	}
 	os.Exit(m.Run())
 }
@@ -178,6 +185,7 @@ func TestPromise1CaptureHasNoWindow(t *testing.T) {
 // neighbour that pulls from it: nothing that the neighbour was given is taken
 // back, and their histories stay one.
 func TestKilledUnderInterval(t *testing.T) {
+	t.Parallel()
 	nodes := bareMesh(t, "%east#m1", "%west#m1")
 	text := strings.Replace(mainTables, "data>*", "data>*\n =durability interval\n =interval_ms 20", 1)
 	plan, err := engine{nodes[0]}.ControlApply(context.Background(), admin.ControlChange{Timeout: 20 * time.Second, Text: text})

@@ -12,6 +12,7 @@ import (
 // TestAFullDisk takes the room away at one module: shared files take no writes
 // there, all else goes on, and there is nothing to do when room comes back.
 func TestAFullDisk(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1")
 	dir := nodes[1].dir.path
 	shut(t, nodes[1])

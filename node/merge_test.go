@@ -40,6 +40,7 @@ func cutOff(t testing.TB, n *Node, others []*Node, paused bool) {
 // of what they wrote meanwhile: healed, it takes a snapshot, keeps what nobody
 // else has of its own, and goes on.
 func TestPrunedPast(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%north#m1", "%west#m1")
 	east, north, west := nodes[0], nodes[1], nodes[2]
 	ctx := context.Background()

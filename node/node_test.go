@@ -107,6 +107,7 @@ func bareMesh(t testing.TB, names ...string) []*Node {
 }
 
 func TestThreeModulesMirrorEachOther(t *testing.T) {
+	t.Parallel()
 	nodes := threeNodes(t)
 	ctx := context.Background()
 	for _, n := range nodes {

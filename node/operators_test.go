@@ -55,6 +55,7 @@ func code(err error) string {
 // Over TCP a module lets in whoever shows an access token or a certificate of
 // the mesh, over TLS unless it is on a loopback address.
 func TestOperatorsOverTCP(t *testing.T) {
+	t.Parallel()
 	nodes := meshOf(t, "%east#m1", "%west#m1")
 	east := nodes[0]
 	other := meshOf(t, "%east#m1")[0]

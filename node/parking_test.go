@@ -33,6 +33,7 @@ func parkedSum(t testing.TB, n *Node) (sum int64) {
 // a record that an index of its own refuses, and a file whose directory was
 // removed there. The stream goes on; the cause mended, they show.
 func TestPromise5OneBadRecordNeverStopsTheStream(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1")
 	east, west := nodes[0], nodes[1]
 	ctx := context.Background()
@@ -241,6 +242,7 @@ func TestPromise4NothingVanishes(t *testing.T) {
 // TestALargeTransaction sends one txn of 20,000 operations: larger than a
 // frame, it travels in parts and is applied whole.
 func TestALargeTransaction(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
 	east := nodes[0]
 	ctx := context.Background()

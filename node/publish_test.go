@@ -62,6 +62,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func TestFilesThatAShareComesToCover(t *testing.T) {
+	t.Parallel()
 	nodes := bareMesh(t, "%east#m1", "%west#m1")
 	east, west := nodes[0], nodes[1]
 	ctx := context.Background()

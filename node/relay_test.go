@@ -57,6 +57,7 @@ func arrived(n *Node) (c int64) {
 // TestPromise2Once sends the txns of five modules round a ring: each takes
 // effect once at each module, and its bytes come in once.
 func TestPromise2Once(t *testing.T) {
+	t.Parallel()
 	names, peers := ringOfFive()
 	nodes := linkedMesh(t, names, peers)
 	keyedAt(t, nodes[0], "main:ring")
@@ -129,6 +130,7 @@ func TestPromise2Once(t *testing.T) {
 
 // TestDuplicatesAreDroppedAndCounted hands a module a run that it has applied.
 func TestDuplicatesAreDroppedAndCounted(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1")
 	east, west := nodes[0], nodes[1]
 	put(t, east, "main:audit", "one", "two", "three")
@@ -166,6 +168,7 @@ func TestDuplicatesAreDroppedAndCounted(t *testing.T) {
 // TestAChainHealsAndRelays cuts a chain of three in its middle, has both sides
 // write, and heals it.
 func TestAChainHealsAndRelays(t *testing.T) {
+	t.Parallel()
 	names := []string{"%east#m1", "%north#m1", "%west#m1"}
 	nodes := linkedMesh(t, names, map[string]string{"%east#m1": "%north#m1", "%north#m1": "%east#m1 %west#m1", "%west#m1": "%north#m1"})
 	east, north, west := nodes[0], nodes[1], nodes[2]

@@ -43,6 +43,7 @@ func isPrefix(a, b []string) bool {
 // in the same places, also while they are cut off from each other; and in the
 // end all is stable.
 func TestStablePrefix(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1")
 	ctx := context.Background()
 	for _, n := range nodes {

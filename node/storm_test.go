@@ -235,6 +235,7 @@ func storm(t testing.TB, n *Node, rnd *rand.Rand, steps int) {
 // while links are cut and healed and a module starts again: in the end all see
 // the same, and every operation is accounted for.
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	seed := *stormSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
