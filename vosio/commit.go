@@ -22,6 +22,10 @@ const (
 	batchBytes    = 1 << 20
 )
 
+// linger is how long after the beginning of a flush the next one may begin that
+// is of other modules' txns alone.
+const linger = time.Millisecond
+
 // request is one turn of the committer.
 type request struct {
 	process string
@@ -132,8 +136,10 @@ type committer struct {
 	sync     bool
 	interval time.Duration
 	bytes    int
-	n        int  // requests in b
-	flying   bool // a flush is under way, as far as the committer knows
+	n        int       // requests in b
+	remote   int       // those of them that are other modules' txns
+	cutAt    time.Time // when a batch was last handed on to be flushed
+	flying   bool      // a flush is under way, as far as the committer knows
 	waiters  []*request
 	touched  map[uint64]struct{} // registers changed in b: hashes, a false hit only cuts the batch
 	streams  map[origin.Stream]struct{}
@@ -211,6 +217,8 @@ func (e *Engine) commitLoop() {
 	defer e.wg.Done()
 	defer close(e.acks)
 	c := &e.c
+	wait := time.NewTimer(time.Hour)
+	defer wait.Stop()
 	for {
 		var r *request
 		select {
@@ -233,6 +241,19 @@ func (e *Engine) commitLoop() {
 				c.handle(r)
 				continue
 			default:
+			}
+			if c.n > 0 && c.sync && !c.flying && c.remote == c.n {
+				// Nobody here waits for other modules' txns. While many come
+				// they share a flush, which leaves the disk to others' flushes.
+				if d := time.Until(c.cutAt.Add(linger)); d > 0 {
+					wait.Reset(d)
+					select {
+					case r = <-e.queue:
+						c.handle(r)
+						continue
+					case <-wait.C:
+					}
+				}
 			}
 			if c.n == 0 || !c.sync || !c.flying {
 				break drain
@@ -347,6 +368,9 @@ func (c *committer) handle(r *request) {
 		return
 	}
 	c.n++
+	if r.remote != nil {
+		c.remote++
+	}
 	if r.done != nil || r.told != nil {
 		c.waiters = append(c.waiters, r)
 	}
@@ -443,7 +467,7 @@ func (c *committer) cut() {
 		if err := e.db.ApplyNoSyncWait(c.b, pebble.Sync); err != nil {
 			e.fatal("commit", err)
 		}
-		c.flying = true
+		c.flying, c.cutAt = true, time.Now()
 		e.acks <- f
 	} else {
 		if err := e.db.Apply(c.b, pebble.NoSync); err != nil {
@@ -456,7 +480,7 @@ func (c *committer) cut() {
 		e.acks <- f
 	}
 	c.b = e.db.NewBatch()
-	c.began, c.sync, c.interval, c.bytes, c.n = false, false, 0, 0, 0
+	c.began, c.sync, c.interval, c.bytes, c.n, c.remote = false, false, 0, 0, 0, 0
 	c.waiters = nil
 	clear(c.touched)
 	clear(c.streams)
