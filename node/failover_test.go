@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,4 +219,85 @@ func TestTwoSitesAndAWitness(t *testing.T) {
 		t.Errorf("a write with both there: %v", err)
 	}
 	converged(t, nodes, "main:a")
+}
+
+// TestOwnerThereAndBack: an owner dies, and so does a module that has three of
+// its txns more than the one that follows. Both come back, undo the three, and
+// the group goes back to its first owner, under another incarnation: the
+// numbers are one line, and nothing is applied twice.
+func TestOwnerThereAndBack(t *testing.T) {
+	t.Parallel()
+	nodes := bareMesh(t, "%east#m1", "%west#m1", "%north#m1")
+	ctx := context.Background()
+	all := append([]*Node{}, nodes...)
+	for i := range 2 { // so that two of the five may be away
+		tok, err := engine{nodes[0]}.CreateToken(ctx, admin.TokenRequest{Role: "witness"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := shortDir(t) + "/w"
+		if err := Join(ctx, JoinOptions{Token: tok.Token, Dir: dir, Module: fmt.Sprintf("%%third#w%d", i+1), Listen: []string{freePort(t)}}); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, reopen(t, dir))
+	}
+	applyTables(t, nodes[0], ownedTables+" =on_rejoin divert\n")
+	writable(t, nodes...)
+	allVote(t, all)
+	eventually(t, "the owner has its lease", func() bool { return leased(nodes[0]) })
+	put(t, nodes[0], "main:a", "one", "two")
+	converged(t, nodes, "main:a")
+	cutOff(t, nodes[1], []*Node{nodes[0], nodes[2]}, true)
+	put(t, nodes[0], "main:a", "three", "four", "five")
+	eventually(t, "north has them", func() bool {
+		got, err := content(nodes[2], "main:a")
+		return err == nil && got == "one two three four five"
+	})
+	east, north := nodes[0].dir.path, nodes[2].dir.path
+	shut(t, nodes[0])
+	shut(t, nodes[2])
+	eventually(t, "west takes over", func() bool {
+		_, err := engine{nodes[1]}.FailoverStart(ctx, admin.SwitchRequest{Group: "ledger", To: "%west#m1", By: "kim", AcceptLoss: true})
+		return err == nil
+	})
+	put(t, nodes[1], "main:a", "three again")
+	nodes[0], nodes[2] = reopen(t, east), reopen(t, north)
+	cutOff(t, nodes[1], []*Node{nodes[0], nodes[2]}, false)
+	for _, n := range []*Node{nodes[0], nodes[2]} {
+		eventually(t, n.dir.Module+" has undone them", func() bool {
+			l, err := engine{n}.LostFiles(ctx)
+			got, cerr := content(n, "main:a")
+			return err == nil && len(l) == 1 && l[0].Txns == 3 && cerr == nil && got == "one two three again"
+		})
+	}
+	eventually(t, "the group goes back", func() bool {
+		_, err := engine{nodes[2]}.SwitchStart(ctx, admin.SwitchRequest{Group: "ledger", To: "%east#m1", By: "kim"})
+		return err == nil
+	})
+	put(t, nodes[0], "main:a", "four again")
+	converged(t, nodes, "main:a")
+	for _, n := range nodes {
+		if got, err := content(n, "main:a"); err != nil || got != "one two three again four again" {
+			t.Errorf("%s has %q, %v", n.dir.Module, got, err)
+		}
+		g, err := engine{n}.Groups(ctx)
+		// The file, two records, west's, and east's last.
+		if err != nil || g[0].Owner != "%east#m1" || g[0].Epoch != 3 || g[0].Number != 5 {
+			t.Errorf("the group at %s: %+v, %v", n.dir.Module, g[0], err)
+		}
+		term, _ := n.ctl.state().Term(ledgerGroup(n))
+		if term.Incarnation != 2 {
+			t.Errorf("east writes under incarnation %d", term.Incarnation)
+		}
+		st := n.ctl.state()
+		notes, _ := st.Group("notes")
+		if inc := st.Incarnation(notes.Number, nodes[0].dir.Number); inc != 1 {
+			t.Errorf("east writes another group under incarnation %d", inc)
+		}
+		for _, a := range status(t, n).Alarms {
+			if strings.Contains(a, "fork") {
+				t.Errorf("%s has the alarm %q", n.dir.Module, a)
+			}
+		}
+	}
 }
