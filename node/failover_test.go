@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"drmesh/admin"
+	"drmesh/origin"
 	"drmesh/vosio/call"
 )
 
@@ -78,6 +79,13 @@ func TestFailover(t *testing.T) {
 			}
 			if f := lost[0]; f.Txns != 51 || f.Epoch != 1 || f.Owner != "%east#m1" || f.End != r.Number {
 				t.Errorf("lost-transaction file: %+v, the receipt's number is %d", f, r.Number)
+			}
+			end, _ := nodes[0].ctl.state().End(origin.Stream{Group: ledgerGroup(nodes[0]), Module: 1, Incarnation: 1})
+			for q, want := range map[origin.Seq]bool{end.Seq: true, end.Seq + 1: false} {
+				d := origin.Dot{Stream: origin.Stream{Group: ledgerGroup(nodes[0]), Module: 1, Incarnation: 1}, Seq: q}
+				if l, err := nodes[0].eng.Images(d); err != nil || len(l) > 0 != want {
+					t.Errorf("%d before-images of txn %d, which ended at %d: %v", len(l), q, end.Seq, err)
+				}
 			}
 			if rejoin == "divert" {
 				f, err := engine{nodes[0]}.LostFile(ctx, lost[0].Name)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"drmesh/admin"
 	"drmesh/mesh/control"
 	"drmesh/origin"
 )
@@ -464,5 +463,3 @@ func (n *Node) reportDepartures(st *control.State) {
 		}
 	}
 }
-
-var _ = admin.Failed

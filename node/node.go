@@ -30,7 +30,6 @@ import (
 	"drmesh/origin/clock"
 	"drmesh/origin/journal"
 	"drmesh/vosio"
-	"drmesh/vosio/call"
 	"drmesh/vosio/socket"
 )
 
@@ -509,8 +508,6 @@ func (n *Node) dotName(d origin.OpDot) string {
 	}
 	return s
 }
-
-var _ = call.OrgFixed
 
 // mayPull tells whether a neighbour may be served a stream: it holds the
 // stream's group.

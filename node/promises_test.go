@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"drmesh/admin"
 	"drmesh/origin"
@@ -244,5 +243,3 @@ func class(err error) admin.Class {
 	}
 	return 0
 }
-
-var _ = time.Second

@@ -223,6 +223,9 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 					if err != nil {
 						return err
 					}
+					if err := vosio.DropImages(b, o.stream, o.end.Seq); err != nil {
+						return err
+					}
 					rewound = append(rewound, done)
 					have[o.stream] = o.end
 				}
@@ -380,5 +383,3 @@ func (n *Node) openGroup(g origin.Group) {
 	}
 	n.poke()
 }
-
-var _ = ledger.Rule

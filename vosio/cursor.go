@@ -7,7 +7,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
-	"drmesh/vosio/call"
 	"drmesh/vosio/record"
 )
 
@@ -263,5 +262,3 @@ func (f *file) indexSpot(ix *index, r *rec) spot {
 	k = record.AppendBirth(k, r.birth)
 	return append(k, r.addr...)
 }
-
-var _ = call.OrgFixed

@@ -9,7 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
-	"drmesh/vosio/call"
 	"drmesh/vosio/record"
 )
 
@@ -578,5 +577,3 @@ func (e *Engine) WithheldList() ([]WithheldEntry, error) {
 	})
 	return l, err
 }
-
-var _ = call.ObjectNotFound

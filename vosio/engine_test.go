@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -309,5 +308,3 @@ func keyedFileOnly(t testing.TB, e *testEngine) *file {
 	f, _ := e.file("%s#d>main>b")
 	return f
 }
-
-var _ = time.Second

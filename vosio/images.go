@@ -74,6 +74,13 @@ func (e *Engine) PruneImages(s origin.Stream, upto origin.Seq) error {
 	return e.db.DeleteRange(appendImageKey(nil, s, 0), appendImageKey(nil, s, upto+1), pebble.NoSync)
 }
 
+// DropImages adds to a batch that the before-images go of a stream's txns after
+// a seq: these were undone, and do not come back.
+func DropImages(b *pebble.Batch, s origin.Stream, upto origin.Seq) error {
+	prefix := appendImageKey(nil, s, 0)
+	return b.DeleteRange(appendImageKey(nil, s, upto+1), after(prefix[:len(prefix)-8]), nil)
+}
+
 // Shown is what a register shows; nil: nothing.
 func (e *Engine) Shown(f origin.FileID, addr []byte) (*origin.Version, error) {
 	v, closer, err := e.db.Get(appendRegisterKey(nil, f, addr))

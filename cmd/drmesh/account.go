@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) accountCommand() *cobra.Command {
@@ -14,12 +15,7 @@ func (a *app) accountCommand() *cobra.Command {
 		Use:   "account",
 		Short: "Sum up, at every module and at one vector, where each acknowledged operation is",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			x, err := cl.Account(c.Context(), r)
 			if err != nil {
 				return err
@@ -37,7 +33,7 @@ func (a *app) accountCommand() *cobra.Command {
 				return err
 			}
 			return accountFindings(x)
-		},
+		}),
 	}
 	f := c.Flags()
 	f.BoolVar(&r.Scan, "scan", false, "count by reading everything, and hold the counters against it")

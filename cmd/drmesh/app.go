@@ -203,5 +203,18 @@ func (a *app) open(ctx context.Context) (*client.Client, error) {
 	return client.Dial(ctx, client.Remote{Addr: a.addr, Token: token, Dir: a.dir})
 }
 
+// asking makes what a command runs of a function that asks the node: it opens
+// the operators' door, and closes it afterwards.
+func (a *app) asking(run func(c *cobra.Command, args []string, cl *client.Client) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		cl, err := a.open(c.Context())
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		return run(c, args, cl)
+	}
+}
+
 // say writes words for people to standard error.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) conflictCommand() *cobra.Command {
@@ -12,12 +13,7 @@ func (a *app) conflictCommand() *cobra.Command {
 		Use:   "ls",
 		Short: "List open and superseded conflicts, and claims whose index entry is withheld",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.Conflicts(c.Context(), share)
 			if err != nil {
 				return err
@@ -28,25 +24,20 @@ func (a *app) conflictCommand() *cobra.Command {
 					t.row(x.ID, x.Kind, x.State, x.Share, x.File, x.Address, x.Loser, x.Winner, x.LoserAt)
 				}
 			})
-		},
+		}),
 	}
 	ls.Flags().StringVar(&share, "share", "", "those of one `share` only")
 	show := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show a conflict with both images",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			x, err := cl.Conflict(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			return a.emit(x, func(t *table) { showConflict(t, x) })
-		},
+		}),
 	}
 	return nest("conflict", "What lost against a concurrent change", ls, show)
 }

@@ -20,12 +20,7 @@ func (a *app) controlCommand() *cobra.Command {
 		Use:   "show",
 		Short: "Print the control tables in force, as they were written",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			t, err := cl.Control(c.Context())
 			if err != nil {
 				return err
@@ -38,7 +33,7 @@ func (a *app) controlCommand() *cobra.Command {
 				_, err = io.WriteString(a.out, "\n")
 			}
 			return err
-		},
+		}),
 	}
 	plan := &cobra.Command{
 		Use:   "plan FILE",
@@ -79,12 +74,7 @@ func (a *app) controlHistory() *cobra.Command {
 		Use:   "history",
 		Short: "List the tables that were in force, oldest first; the last is in force now",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.ControlHistory(c.Context())
 			if err != nil {
 				return err
@@ -95,7 +85,7 @@ func (a *app) controlHistory() *cobra.Command {
 					t.row(x.Epoch, x.At, x.By, x.Format, strings.Count(x.Text, "\n"))
 				}
 			})
-		},
+		}),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) failoverCommand() *cobra.Command {
@@ -17,14 +18,9 @@ func (a *app) failoverCheck() *cobra.Command {
 		Use:   "check GROUP MODULE",
 		Short: "Say what giving GROUP to MODULE needs, and which transactions no survivor has; nothing is changed",
 		Args:  cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			return a.showCheck(cl.FailoverCheck(c.Context(), args[0], args[1]))
-		},
+		}),
 	}
 }
 
@@ -35,12 +31,7 @@ func (a *app) failoverStart() *cobra.Command {
 		Use:   "start GROUP MODULE",
 		Short: "Give GROUP to MODULE without its owner: fetch what survivors hold, end the owner's term there",
 		Args:  cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			if dry {
 				return a.showCheck(cl.FailoverCheck(c.Context(), args[0], args[1]))
 			}
@@ -49,7 +40,7 @@ func (a *app) failoverStart() *cobra.Command {
 				return err
 			}
 			return a.showReceipt(r)
-		},
+		}),
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "roll it back if it has not ended after so long")
 	c.Flags().BoolVar(&dry, "dry-run", false, "check only")

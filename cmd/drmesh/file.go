@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"drmesh/admin/client"
+
 	"drmesh/vosio/call"
 )
 
@@ -19,12 +21,7 @@ func (a *app) fileLs() *cobra.Command {
 		Use:   "ls [DIRECTORY|SHARE:]",
 		Short: "List files",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			under := ""
 			if len(args) > 0 {
 				under = args[0]
@@ -39,7 +36,7 @@ func (a *app) fileLs() *cobra.Command {
 					t.row(f.Path, f.Share, f.Org, f.Size, f.Records, f.Bytes, f.Indexes, f.Parked, f.Withheld)
 				}
 			})
-		},
+		}),
 	}
 }
 
@@ -48,12 +45,7 @@ func (a *app) fileInfo() *cobra.Command {
 		Use:   "info PATH",
 		Short: "Describe one file",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			f, err := cl.File(c.Context(), args[0])
 			if err != nil {
 				return err
@@ -74,7 +66,7 @@ func (a *app) fileInfo() *cobra.Command {
 					t.row("name", "computed: another file has the name it was made under")
 				}
 			})
-		},
+		}),
 	}
 }
 
@@ -84,12 +76,7 @@ func (a *app) fileDigest() *cobra.Command {
 		Use:   "digest PATH",
 		Short: "Print a digest of the file: equal on two modules means equal files",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			d, err := cl.Digest(c.Context(), module, args[0])
 			if err != nil {
 				return err
@@ -102,7 +89,7 @@ func (a *app) fileDigest() *cobra.Command {
 				return err
 			}
 			return a.emit(d, nil)
-		},
+		}),
 	}
 	c.Flags().StringVar(&module, "module", "", "the file at another `module`; PATH is share:path then")
 	return c

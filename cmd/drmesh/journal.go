@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) journalCommand() *cobra.Command {
@@ -20,12 +21,8 @@ func (a *app) journal(use, short string, follow bool) *cobra.Command {
 		Use:   use,
 		Short: short,
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
+			var err error
 			s := &stream{a: a, head: []any{"AT", "DOT", "KIND", "SHARE", "FILE", "ADDRESS", "PROCESS", "DATA"}, widths: []int{24, 20, 8, 8, 16, 16, 8}}
 			enough := errors.New("enough")
 			err = cl.Journal(c.Context(), r, func(x *admin.Change) error {
@@ -47,7 +44,7 @@ func (a *app) journal(use, short string, follow bool) *cobra.Command {
 				err = e
 			}
 			return err
-		},
+		}),
 	}
 	f := c.Flags()
 	f.StringVar(&r.From, "from", "", "begin at a `dot` (%east#m1.1/main:907) or a time (RFC 3339); left out, dump begins at the beginning, tail with what is to come")

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) linkCommand() *cobra.Command {
@@ -14,12 +15,7 @@ func (a *app) linkCommand() *cobra.Command {
 		Use:   "ls",
 		Short: "List a module's links, each pair of addresses and each direction by itself",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.LinksOf(c.Context(), module)
 			if err != nil {
 				return err
@@ -47,7 +43,7 @@ func (a *app) linkCommand() *cobra.Command {
 					}
 				}
 			})
-		},
+		}),
 	}
 	ls.Flags().StringVar(&module, "module", "", "the links of this `module`, asked through the mesh")
 	return nest("link", "Links between modules", ls,
@@ -61,12 +57,7 @@ func (a *app) setLink(use, short string, paused bool) *cobra.Command {
 		Use:   use + " MODULE MODULE",
 		Short: short,
 		Args:  cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			l := admin.LinkChange{A: args[0], B: args[1], Paused: paused}
 			if dry {
 				a.say("would %s the link %s - %s", use, l.A, l.B)
@@ -77,7 +68,7 @@ func (a *app) setLink(use, short string, paused bool) *cobra.Command {
 				return nil
 			}
 			return a.emit(l, nil)
-		},
+		}),
 	}
 	c.Flags().BoolVar(&dry, "dry-run", false, "show what it would do")
 	return c

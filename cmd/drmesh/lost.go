@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) lostCommand() *cobra.Command {
@@ -19,12 +20,7 @@ func (a *app) lostLs() *cobra.Command {
 		Use:   "ls",
 		Short: "List the lost-transaction files of this module",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.LostFiles(c.Context())
 			if err != nil {
 				return err
@@ -35,7 +31,7 @@ func (a *app) lostLs() *cobra.Command {
 					t.row(f.Name, f.Group, f.Epoch, f.Owner, f.End, f.Txns, f.Replays, f.Open, f.Made)
 				}
 			})
-		},
+		}),
 	}
 }
 
@@ -45,18 +41,13 @@ func (a *app) lostFile(use, short string, show func(t *table, f *admin.LostFile)
 		Use:   use + " NAME",
 		Short: short,
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			f, err := cl.LostFile(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			return a.emit(f, func(t *table) { show(t, f) })
-		},
+		}),
 	}
 }
 
@@ -109,12 +100,7 @@ func (a *app) lostReplay() *cobra.Command {
 		Use:   "replay NAME",
 		Short: "Have the group's owner commit the transactions of a file again, as its own",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			if dry {
 				f, err := cl.LostFile(c.Context(), args[0])
 				if err != nil {
@@ -136,7 +122,7 @@ func (a *app) lostReplay() *cobra.Command {
 				t.row("stood already", r.Superseded)
 				t.row("left", r.Left)
 			})
-		},
+		}),
 	}
 	c.Flags().BoolVar(&safe, "safe", false, "replay those whose verdict is safe, and leave the others")
 	c.Flags().BoolVar(&dry, "dry-run", false, "show the verdicts only")
@@ -149,12 +135,7 @@ func (a *app) lostDiscard() *cobra.Command {
 		Use:   "discard NAME",
 		Short: "Close a lost-transaction file: what is open in it is given up; the file stays",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			if !accept {
 				return admin.Errorf(admin.WouldLose, "would_lose", "export it first with \"drmesh lost export\", then give --accept-loss", "what is open in %s would be given up", args[0])
 			}
@@ -167,7 +148,7 @@ func (a *app) lostDiscard() *cobra.Command {
 			}
 			f.Transactions = nil
 			return a.emit(f, nil)
-		},
+		}),
 	}
 	c.Flags().BoolVar(&accept, "accept-loss", false, "give up what is open in it")
 	return c

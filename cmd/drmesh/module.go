@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) moduleCommand() *cobra.Command {
@@ -15,12 +16,7 @@ func (a *app) moduleCommand() *cobra.Command {
 		Use:   "ls",
 		Short: "List the members of the mesh",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			s, err := cl.Status(c.Context())
 			if err != nil {
 				return err
@@ -31,18 +27,13 @@ func (a *app) moduleCommand() *cobra.Command {
 					t.row(m.Module, m.Number, m.Role, m.Status, m.Voter, m.Addresses)
 				}
 			})
-		},
+		}),
 	}
 	show := &cobra.Command{
 		Use:   "show MODULE",
 		Short: "Show one member: how control knows it, and how it sees itself",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			s, err := cl.Status(c.Context())
 			if err != nil {
 				return err
@@ -71,7 +62,7 @@ func (a *app) moduleCommand() *cobra.Command {
 				t.row()
 				showStatus(t, answer.View)
 			})
-		},
+		}),
 	}
 	return nest("module", "Members of the mesh", ls, show, a.moduleRemove())
 }
@@ -83,12 +74,7 @@ func (a *app) moduleRemove() *cobra.Command {
 		Use:   "remove MODULE",
 		Short: "Put another module out of the mesh: nobody hears it any more, and its streams end",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			if dry {
 				a.say("%s would be put out of the mesh; what nobody else has of its changes would be lost to the others", args[0])
 				if a.format == "table" {
@@ -109,7 +95,7 @@ func (a *app) moduleRemove() *cobra.Command {
 				return nil
 			}
 			return a.emit(map[string]any{"module": args[0], "removed": true}, nil)
-		},
+		}),
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to wait for the members that have to report")
 	c.Flags().BoolVar(&accept, "accept-loss", false, "give up what nobody else has of its changes")

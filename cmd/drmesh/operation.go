@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) operationCommand() *cobra.Command {
@@ -11,12 +12,7 @@ func (a *app) operationCommand() *cobra.Command {
 		Use:   "ls",
 		Short: "List long operations of this module, under way and ended",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.Operations(c.Context())
 			if err != nil {
 				return err
@@ -27,19 +23,14 @@ func (a *app) operationCommand() *cobra.Command {
 					t.row(x.ID, x.Kind, x.Object, x.State, x.Percent, x.By, x.Begun)
 				}
 			})
-		},
+		}),
 	}
 	one := func(use, short string, cancel bool) *cobra.Command {
 		return &cobra.Command{
 			Use:   use,
 			Short: short,
 			Args:  cobra.ExactArgs(1),
-			RunE: func(c *cobra.Command, args []string) error {
-				cl, err := a.open(c.Context())
-				if err != nil {
-					return err
-				}
-				defer cl.Close()
+			RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 				ask := cl.Operation
 				if cancel {
 					ask = cl.Cancel
@@ -49,7 +40,7 @@ func (a *app) operationCommand() *cobra.Command {
 					return err
 				}
 				return a.emit(x, func(t *table) { showOperation(t, x) })
-			},
+			}),
 		}
 	}
 	return nest("operation", "Long operations of this module", ls,

@@ -1,18 +1,17 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"drmesh/admin/client"
+)
 
 func (a *app) parkedCommand() *cobra.Command {
 	ls := &cobra.Command{
 		Use:   "ls",
 		Short: "List changes whose effect cannot be shown at this module, with the reason",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.Parked(c.Context())
 			if err != nil {
 				return err
@@ -23,7 +22,7 @@ func (a *app) parkedCommand() *cobra.Command {
 					t.row(x.Share, x.File, x.Address, x.Dot, x.Reason)
 				}
 			})
-		},
+		}),
 	}
 	return nest("parked", "Changes that wait for something at this module", ls)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 func (a *app) switchoverCommand() *cobra.Command {
@@ -18,14 +19,9 @@ func (a *app) switchoverCheck() *cobra.Command {
 		Use:   "check GROUP MODULE",
 		Short: "Say what giving GROUP to MODULE needs, line by line; nothing is changed",
 		Args:  cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			return a.showCheck(cl.SwitchCheck(c.Context(), args[0], args[1]))
-		},
+		}),
 	}
 }
 
@@ -55,12 +51,7 @@ func (a *app) switchoverStart() *cobra.Command {
 		Use:   "start GROUP MODULE",
 		Short: "Give GROUP to MODULE: stop the owner, wait until MODULE has all, let it write",
 		Args:  cobra.ExactArgs(2),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			if dry {
 				return a.showCheck(cl.SwitchCheck(c.Context(), args[0], args[1]))
 			}
@@ -69,7 +60,7 @@ func (a *app) switchoverStart() *cobra.Command {
 				return err
 			}
 			return a.showReceipt(r)
-		},
+		}),
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "roll it back if it has not ended after so long")
 	c.Flags().BoolVar(&dry, "dry-run", false, "check only")
@@ -81,12 +72,7 @@ func (a *app) switchoverStatus() *cobra.Command {
 		Use:   "status [GROUP]",
 		Short: "List the changes of owner, of one group or of all, with what became of them",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			of := ""
 			if len(args) > 0 {
 				of = args[0]
@@ -120,7 +106,7 @@ func (a *app) switchoverStatus() *cobra.Command {
 					t.row(r.Group, r.From, r.To, state, r.Number, r.Still, r.Begun, r.By)
 				}
 			})
-		},
+		}),
 	}
 }
 
@@ -129,12 +115,7 @@ func (a *app) switchoverAbort() *cobra.Command {
 		Use:   "abort GROUP",
 		Short: "Roll the change of owner of GROUP back: the owner goes on",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			if err := cl.SwitchAbort(c.Context(), args[0]); err != nil {
 				return err
 			}
@@ -142,6 +123,6 @@ func (a *app) switchoverAbort() *cobra.Command {
 				return nil
 			}
 			return a.emit(map[string]string{"group": args[0], "state": "rolled back"}, nil)
-		},
+		}),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
+	"drmesh/admin/client"
 )
 
 // userCommand holds what lets people and programs in. Modules are let in by
@@ -50,12 +51,7 @@ func (a *app) userCommand() *cobra.Command {
 		Use:   "ls",
 		Short: "List the access tokens of this module",
 		Args:  cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.AccessTokens(c.Context())
 			if err != nil {
 				return err
@@ -70,18 +66,13 @@ func (a *app) userCommand() *cobra.Command {
 					t.row(x.ID, string(x.Role), x.Name, x.By, x.Created, x.Expires, revoked)
 				}
 			})
-		},
+		}),
 	}
 	revoke := &cobra.Command{
 		Use:   "revoke ID",
 		Short: "Revoke an access token: it is refused from now on",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := a.open(c.Context())
-			if err != nil {
-				return err
-			}
-			defer cl.Close()
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			t, err := cl.RevokeAccess(c.Context(), args[0])
 			if err != nil {
 				return err
@@ -90,7 +81,7 @@ func (a *app) userCommand() *cobra.Command {
 				return nil
 			}
 			return a.emit(t, nil)
-		},
+		}),
 	}
 	return nest("user", "People and programs that ask from afar", nest("token", "Access tokens of this module", create, ls, revoke))
 }
