@@ -33,7 +33,7 @@ type Switch struct {
 	By    string    `json:"by"`
 	Begun time.Time `json:"begun"`
 	Until time.Time `json:"until"` // it is rolled back if it has not ended by then
-	State string    `json:"state"` // stopping, draining
+	State string    `json:"state"` // stop hook, stopping, draining
 }
 
 // SwitchRequest asks for a change of owner.
@@ -113,6 +113,21 @@ type SwitchReceipt struct {
 	Failed string    `json:"failed,omitempty"` // why it was rolled back
 	// Failover says that the owner before was gone.
 	Failover bool `json:"failover,omitempty"`
+	// Hooks are the programs that it called for, and what became of them.
+	Hooks []HookRun `json:"hooks,omitempty"`
+}
+
+// HookRun is a hook of a group that a change of owner called for.
+type HookRun struct {
+	Level   string     `json:"level"` // PASS; WARN: it did not succeed, or has not been heard of
+	Hook    string     `json:"hook"`  // stop, start, notify
+	Module  string     `json:"module"`
+	Command string     `json:"command"`
+	State   string     `json:"state"` // due, ok, failed, timeout, skipped
+	Text    string     `json:"text,omitempty"`
+	Output  string     `json:"output,omitempty"` // the end of what it printed
+	At      *time.Time `json:"at"`               // when its module told; null: it has not
+	Took    float64    `json:"took_ms"`
 }
 
 // groupRoutes are those of groups and their owners.

@@ -137,13 +137,31 @@ func (n *Node) watchOwners(st *control.State) {
 			continue
 		}
 		absent, quiet := n.absence.silent(t)
-		if _, changing := st.Switching(g.Number); changing || absent < time.Duration(rule.Failover)*time.Second {
+		if absent < time.Duration(rule.Failover)*time.Second {
+			continue
+		}
+		if w, changing := st.Switching(g.Number); changing {
+			if w.Holding() {
+				// Its owner is gone while it ran its stop hook, which may be
+				// allowed to take long.
+				n.drop(w, n.moduleName(w.From)+" was gone while it ran its stop hook")
+			}
 			continue
 		}
 		if last := lastReceipt(st, g.Number); last != nil && last.Failover && last.Failed == "" && time.Since(time.UnixMilli(last.Ended)) < holdOff {
 			continue
 		}
 		n.failOver(st, g, t, rule, quiet)
+	}
+}
+
+// drop undoes a change of owner.
+func (n *Node) drop(w control.Switch, why string) {
+	ctx, cancel := context.WithTimeout(n.ctx, 700*time.Millisecond)
+	defer cancel()
+	_, err := n.propose(ctx, &control.Command{Kind: control.KindDropSwitch, DropSwitch: &control.DropSwitch{ID: w.ID, Why: why}})
+	if err != nil && n.ctx.Err() == nil {
+		n.log.Debug("a change of owner is not undone yet", "id", w.ID, "err", err)
 	}
 }
 
@@ -367,6 +385,7 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 	if target.Parked > 0 {
 		add(admin.Warn, "parked", "\"drmesh parked ls\" at "+to.Name, "%d records cannot be shown at %s", target.Parked, to.Name)
 	}
+	checkHooks(out, to.Name, target, control.HookStart, control.HookNotify)
 	// As far as anybody here knows: the owner's own signed word, and what
 	// others told to have.
 	known := most

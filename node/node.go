@@ -72,6 +72,7 @@ type Node struct {
 	leases   leases
 	scopes   scopes
 	absence  absence
+	hooks    hooks
 	losing   sync.Mutex    // one change of lost-transaction files at a time
 	beyond   atomic.Int64  // txns that came and lie beyond their stream's end
 	behindOn chan struct{} // capacity 1: a txn names tables that are not known here
@@ -181,6 +182,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	n.events = admin.NewEvents(d.Module)
 	n.leases.init()
 	n.scopes.init()
+	n.hooks.init()
 	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {

@@ -155,6 +155,7 @@ func (n *Node) ownerLoop() {
 		if n.switchDuties(st) {
 			moved, soon = n.j.Changed(), time.After(20*time.Millisecond)
 		}
+		n.hookDuties(st)
 		n.watchOwners(st)
 		n.rollBack(st)
 		select {
@@ -232,6 +233,7 @@ func (n *Node) switchDuties(st *control.State) (waiting bool) {
 			p := control.PlaceOf(stream, end)
 			c = &control.Command{Kind: control.KindEndSwitch, EndSwitch: &control.EndSwitch{ID: w.ID, End: &p}}
 		case w.Failover:
+		case w.Holding():
 		case w.From == n.dir.Number && w.End == nil:
 			end, ok := n.stopped(w, stream)
 			if !ok {
@@ -272,6 +274,9 @@ func overdue(st *control.State, w control.Switch) string {
 	to, _ := st.Member(w.To)
 	if w.Failover {
 		return fmt.Sprintf("%s did not take over in time", to.Name)
+	}
+	if w.Holding() {
+		return fmt.Sprintf("nothing was heard of the stop hook at %s in time", from.Name)
 	}
 	if w.End == nil {
 		return fmt.Sprintf("%s did not stop in time", from.Name)

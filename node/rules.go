@@ -46,7 +46,7 @@ func (n *Node) newRules(st *control.State) *rules {
 			} else {
 				owned, leased = &t, func() bool { return n.leases.holds(t.Group, t.Epoch) }
 			}
-			if w, ok := st.Switching(s.Group); ok {
+			if w, ok := st.Switching(s.Group); ok && !w.Holding() {
 				r.stopped[s.Group] = w.ID
 				s.Waiting = true
 			}

@@ -62,7 +62,10 @@ func (n *Node) group(st *control.State, g control.Group) admin.Group {
 func (n *Node) switchView(st *control.State, w control.Switch) admin.Switch {
 	x := admin.Switch{ID: w.ID, Group: st.GroupName(w.Group), From: n.moduleName(w.From), To: n.moduleName(w.To), By: w.By,
 		Begun: time.UnixMilli(w.Begun), Until: time.UnixMilli(w.Until), State: "stopping"}
-	if w.End != nil {
+	switch {
+	case w.Holding():
+		x.State = "stop hook"
+	case w.End != nil:
 		x.State = "draining"
 	}
 	return x
@@ -81,6 +84,8 @@ type standing struct {
 	Full    bool       `msgpack:"f"`
 	Clock   int64      `msgpack:"t"` // unix ms
 	Owns    uint64     `msgpack:"w"` // the epoch in which it may write the group at this moment; 0: it may not
+	// Hooks says of each hook of the group why it could not be run there.
+	Hooks map[string]string `msgpack:"h,omitempty"`
 }
 
 func (n *Node) serveStanding(_ context.Context, _ origin.Module, b []byte) ([]byte, error) {
@@ -120,6 +125,7 @@ func (n *Node) standing(g origin.Group) (*standing, error) {
 	_, bad := n.notCurrent[own]
 	_, s.Full = n.alarms[diskFull]
 	n.mu.Unlock()
+	s.Hooks = n.hookProblems(st, g)
 	s.Ready = n.isReady(g) && own.Incarnation != 0 && !bad && !n.unproven.Load()
 	return s, nil
 }
@@ -258,6 +264,8 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 	} else {
 		add(admin.Pass, "transactions", "", "no transaction is open at %s", out.From)
 	}
+	checkHooks(out, out.From, from, control.HookStop, control.HookNotify)
+	checkHooks(out, to.Name, target, control.HookStart, control.HookNotify)
 	return out, nil
 }
 
@@ -291,15 +299,19 @@ func (e engine) changeOwner(ctx context.Context, r admin.SwitchRequest, check *a
 	}
 	// The leader rolls it back a moment after its time; who is cut off from the
 	// control group does not learn of it.
-	wait, cancel := context.WithTimeout(ctx, r.Timeout+10*time.Second)
+	wait, cancel := context.WithTimeout(ctx, r.Timeout+n.hookTime(begin.Group)+10*time.Second)
 	defer cancel()
+	tell := newSwitchSteps(ctx)
 	for {
 		changed := n.ctl.changed()
+		tell.look(n.ctl.state(), begin.ID, n.moduleName)
 		if rc, ok := n.receipt(begin.ID); ok {
 			if rc.Failed != "" {
-				return nil, failure(admin.Failed, "switchover_rolled_back", "the owner is who it was; see \"drmesh switchover check\"", "the change of owner was rolled back: %s", rc.Failed)
+				return nil, failure(admin.Failed, "switchover_rolled_back", "the owner is who it was; see \"drmesh switchover status "+check.Group+"\"", "the change of owner was rolled back: %s", rc.Failed)
 			}
 			n.awaitOwner(wait, to.Number, begin.Group, rc.Epoch)
+			n.awaitHooks(wait, begin.ID, tell)
+			rc, _ = n.receipt(begin.ID)
 			return &rc, nil
 		}
 		select {
@@ -338,7 +350,10 @@ func (n *Node) receipt(id string) (admin.SwitchReceipt, bool) {
 
 func (n *Node) receiptView(st *control.State, r control.Receipt) admin.SwitchReceipt {
 	x := admin.SwitchReceipt{ID: r.ID, Group: st.GroupName(r.Group), From: n.moduleName(r.From), To: n.moduleName(r.To), By: r.By,
-		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(r.Ended - r.Begun), Failed: r.Failed, Failover: r.Failover}
+		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(r.Ended - max(r.Begun, r.Froze)), Failed: r.Failed, Failover: r.Failover}
+	for _, h := range r.Hooks {
+		x.Hooks = append(x.Hooks, n.hookView(h))
+	}
 	if r.Failed != "" {
 		x.Epoch = r.Epoch
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,5 +57,20 @@ func (a *app) showReceipt(r *admin.SwitchReceipt) error {
 		t.row("last number before", r.Number)
 		t.row("writes stood still, ms", r.Still)
 		t.row("ended", r.Ended)
+		hookRows(t, r.Hooks)
 	})
+}
+
+// hookRows shows what became of hooks.
+func hookRows(t *table, l []admin.HookRun) {
+	for _, h := range l {
+		text := h.State
+		if h.Text != "" {
+			text += ": " + h.Text
+		}
+		t.row(h.Level+" "+h.Hook+" hook at "+h.Module, text)
+		if h.Output != "" && h.Level != admin.Pass {
+			t.row("", fmt.Sprintf("%q", h.Output))
+		}
+	}
 }

@@ -104,6 +104,11 @@ func (a *app) switchoverStatus() *cobra.Command {
 						state = "rolled back: " + r.Failed
 					}
 					t.row(r.Group, r.From, r.To, state, r.Number, r.Still, r.Begun, r.By)
+					for _, h := range r.Hooks {
+						if h.Level != admin.Pass {
+							t.row("", h.Level, h.Module, h.Hook+" hook: "+h.State+" "+h.Text)
+						}
+					}
 				}
 			})
 		}),

@@ -18,6 +18,7 @@ const (
 	KindSeal        Kind = 10
 	KindEndSwitch   Kind = 11
 	KindDropSwitch  Kind = 12
+	KindHookDone    Kind = 13
 )
 
 // Command is one entry of the control log. Kind says which of the bodies is
@@ -38,6 +39,7 @@ type Command struct {
 	Seal        *Seal        `msgpack:"se,omitempty"`
 	EndSwitch   *EndSwitch   `msgpack:"es,omitempty"`
 	DropSwitch  *DropSwitch  `msgpack:"ds,omitempty"`
+	HookDone    *HookDone    `msgpack:"hd,omitempty"`
 }
 
 // Init makes the mesh with its first member, which is number 1, active, and
@@ -143,6 +145,17 @@ type EndSwitch struct {
 type DropSwitch struct {
 	ID  string `msgpack:"i"`
 	Why string `msgpack:"w"`
+}
+
+// HookDone is a module's word on a hook that was due there.
+type HookDone struct {
+	ID     string        `msgpack:"i"` // of the switch
+	Hook   string        `msgpack:"h"`
+	Module origin.Module `msgpack:"m"`
+	State  string        `msgpack:"s"`
+	Text   string        `msgpack:"t,omitempty"`
+	Output string        `msgpack:"o,omitempty"`
+	Took   int64         `msgpack:"k,omitempty"` // ms
 }
 
 // Result is what a command that was carried out gave.

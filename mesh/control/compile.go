@@ -542,6 +542,12 @@ func (t *texts) owning(rule *GroupRule) {
 	rule.Mode = cmp.Or(mode, rule.Mode)
 	set("owner", &rule.Owner)
 	set("commit_scope", &rule.Scope)
+	set("stop_hook", &rule.StopHook)
+	set("start_hook", &rule.StartHook)
+	set("notify_hook", &rule.NotifyHook)
+	if t.has("hook_timeout") {
+		rule.HookSeconds, _ = strconv.Atoi(t.get("hook_timeout"))
+	}
 	if t.has("rank") {
 		rule.Rank = strings.Fields(t.get("rank"))
 		for _, m := range rule.Rank {
@@ -562,7 +568,7 @@ func (t *texts) owning(rule *GroupRule) {
 	if rule.Mode == ModeOwned {
 		return
 	}
-	for _, name := range []string{"owner", "rank"} {
+	for _, name := range []string{"owner", "rank", "stop_hook", "start_hook", "notify_hook", "hook_timeout"} {
 		if t.has(name) {
 			t.bad(name, "only a group with mode owned has one")
 		}

@@ -249,6 +249,16 @@ func (w *world) run(d *datadriven.TestData) string {
 				for _, r := range w.s.Receipts {
 					answer += fmt.Sprintf("[%s %s: %s -> %s, after %d, %q] ", r.ID, w.s.GroupName(r.Group), w.s.memberName(r.From), w.s.memberName(r.To), r.Number, r.Failed)
 				}
+			case "switches":
+				for _, x := range w.s.Switches {
+					answer += fmt.Sprintf("[%s holding %v, froze %d, until %d%s] ", x.ID, x.Holding(), x.Froze, x.Until, hooksText(w, x.Hooks))
+				}
+			case "hooks": // of a receipt
+				for _, r := range w.s.Receipts {
+					if r.ID == f[1] {
+						answer = fmt.Sprintf("%q%s", r.Failed, hooksText(w, r.Hooks))
+					}
+				}
 			case "voters":
 				answer = w.names(w.s.IdealVoters())
 			default:
@@ -291,6 +301,10 @@ func (w *world) do(f []string) string {
 		}
 	case "drop":
 		c.Kind, c.DropSwitch = KindDropSwitch, &DropSwitch{ID: f[1], Why: strings.Join(f[2:], " ")}
+	case "hook": // ID HOOK MODULE STATE AT TEXT
+		at, _ := strconv.ParseInt(f[5], 10, 64)
+		c.At = at
+		c.Kind, c.HookDone = KindHookDone, &HookDone{ID: f[1], Hook: f[2], Module: w.number(f[3]), State: f[4], Took: 20, Text: strings.Join(f[6:], " ")}
 	case "leave":
 		c.Kind, c.Leave = KindLeave, &Leave{Module: w.number(f[1])}
 	}
@@ -305,6 +319,21 @@ func (w *world) do(f []string) string {
 		w.t.Errorf("the state is not read back as it was: %v", err)
 	}
 	return "ok"
+}
+
+func hooksText(w *world, l []HookRun) string {
+	s := ""
+	for _, h := range l {
+		state := h.State
+		if state == HookDue {
+			state = "due"
+		}
+		s += fmt.Sprintf("; %s at %s %s (%s, %d ms)", h.Hook, w.s.memberName(h.Module), state, h.Command, h.Limit)
+		if h.Text != "" {
+			s += " " + h.Text
+		}
+	}
+	return s
 }
 
 func TestTokens(t *testing.T) {

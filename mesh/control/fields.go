@@ -281,6 +281,8 @@ func legacyFields(images use) []field {
 	}
 }
 
+var hooks = "a program by its full path, and its arguments, divided by blanks"
+
 var starNames = "star names of modules, divided by blanks"
 
 // kinds is every record_type, in the order of the docs.
@@ -322,7 +324,10 @@ var kinds = []*recordKind{
 		{name: "on_rejoin", normal: "merge", use: used, value: oneOf("merge", "divert"), allowed: "merge, divert"},
 		{name: "failover", normal: "off", use: used, value: off, allowed: "off, or after how many seconds without its owner a group with mode owned gets another by itself"},
 		{name: "on_rollback", normal: "follow", use: unbuilt, value: oneOf("follow", "stay"), allowed: "follow"},
-		{name: "hooks", use: unbuilt, value: anyText(256), allowed: "nothing"},
+		{name: "stop_hook", use: used, value: hook, allowed: hooks + "; run at the old owner before it stops, with mode owned"},
+		{name: "start_hook", use: used, value: hook, allowed: hooks + "; run at the owner that follows once it takes writes, with mode owned"},
+		{name: "notify_hook", use: used, value: hook, allowed: hooks + "; run at both with the outcome, with mode owned"},
+		{name: "hook_timeout", normal: strconv.Itoa(DefaultHookSeconds), use: used, value: number(1, maxHookSeconds), allowed: fmt.Sprintf("1 to %d: how many seconds a hook may take; left out: %d", maxHookSeconds, DefaultHookSeconds)},
 	}},
 	{name: "module", table: "ours", fields: []field{
 		{name: "module", use: used, value: moduleName, allowed: "name of a member; required"},

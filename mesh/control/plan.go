@@ -140,6 +140,14 @@ func groupTexts(r *Rules) []string {
 		if g.Failover > 0 {
 			says = append(says, fmt.Sprintf("another owner after %d s without it", g.Failover))
 		}
+		for _, name := range []string{HookStop, HookStart, HookNotify} {
+			if c := g.Hook(name); c != "" {
+				says = append(says, fmt.Sprintf("%s hook %s", name, c))
+			}
+		}
+		if g.HookSeconds > 0 {
+			says = append(says, fmt.Sprintf("hooks end after %d s", g.HookSeconds))
+		}
 		if g.Scope != "" && g.Scope != ScopeLocal {
 			scope := "acknowledged by " + map[string]string{ScopeOne: "one other module", ScopeSystem: "a module of another system", ScopeAll: "all modules"}[g.Scope]
 			if g.GoOn {

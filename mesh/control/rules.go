@@ -72,6 +72,13 @@ type GroupRule struct {
 	// what is safe is offered to the owner that followed.
 	Divert   bool `msgpack:"d,omitempty" json:"divert,omitempty"`
 	Failover int  `msgpack:"f,omitempty" json:"failover,omitempty"`
+	// Hooks are programs by their full path, with arguments divided by blanks,
+	// that a module runs when the owner changes; HookSeconds is how long each
+	// may take, 0: the default.
+	StopHook    string `msgpack:"hs,omitempty" json:"stop_hook,omitempty"`
+	StartHook   string `msgpack:"ha,omitempty" json:"start_hook,omitempty"`
+	NotifyHook  string `msgpack:"hn,omitempty" json:"notify_hook,omitempty"`
+	HookSeconds int    `msgpack:"ht,omitempty" json:"hook_timeout,omitempty"`
 }
 
 // Route sends what the modules of From write to those of To; both are lists of
@@ -114,6 +121,9 @@ func (r *Rules) check() error {
 		case "", ScopeLocal, ScopeOne, ScopeSystem, ScopeAll:
 		default:
 			return fmt.Errorf("group %s: commit scope %q is not known", g.Name, g.Scope)
+		}
+		if err := g.checkHooks(); err != nil {
+			return err
 		}
 		groups[g.Name] = true
 	}

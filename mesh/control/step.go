@@ -102,8 +102,13 @@ func (s *State) do(c *Command, res *Result) error {
 			return missing
 		}
 		return s.dropSwitch(c.DropSwitch, c.At)
+	case KindHookDone:
+		if c.HookDone == nil {
+			return missing
+		}
+		return s.hookDone(c.HookDone, c.At)
 	}
-	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindDropSwitch)
+	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindHookDone)
 }
 
 // Bounds of what a command may put into the state.

@@ -29,6 +29,7 @@ func (t Term) Stream() origin.Stream {
 // Switch is a change of owner under way. While it stands the owner takes no
 // writes. It goes through these states, and is dropped from any but the last:
 //
+//	held     where the group has a stop hook: the owner runs it, and writes on
 //	begun    the owner stops, and says where its stream stands: sealed
 //	sealed   the new owner fetches what it lacks, and ends it
 //	ended    the new owner's term has begun; a Receipt remains
@@ -51,6 +52,11 @@ type Switch struct {
 	Failover bool `msgpack:"o,omitempty" json:"failover"`
 	// Quiet is for how long before it began no lease had been given, in ms.
 	Quiet int64 `msgpack:"q,omitempty" json:"quiet,omitempty"`
+
+	// Hooks are those that were due so far, and what became of them; Froze is
+	// when the owner was to stop, if that was after a hook, in unix ms.
+	Hooks []HookRun `msgpack:"h,omitempty" json:"hooks,omitempty"`
+	Froze int64     `msgpack:"z,omitempty" json:"froze,omitempty"`
 }
 
 // Receipt says what became of a switch.
@@ -147,7 +153,12 @@ func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
 	if c.ID == "" || max(len(c.ID), len(c.By)) > maxText || s.known(c.ID) {
 		return refuse(ErrMalformed, "switch", "it needs an id of its own")
 	}
-	s.Switches = append(slices.Clone(s.Switches), Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until, Failover: c.Failover, Quiet: c.Quiet})
+	w := Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until, Failover: c.Failover, Quiet: c.Quiet}
+	if !c.Failover {
+		w.Hooks = s.due(nil, g.Number, HookStop, t.Owner)
+		w.Until += w.limit()
+	}
+	s.Switches = append(slices.Clone(s.Switches), w)
 	slices.SortFunc(s.Switches, func(a, b Switch) int { return cmp.Compare(a.Group, b.Group) })
 	return nil
 }
@@ -175,6 +186,9 @@ func (s *State) seal(c *Seal, at int64) error {
 	w := s.Switches[i]
 	if w.Failover {
 		return refuse(ErrSwitching, "switch "+w.ID, "it is a failover: %s says where the stream ends", s.memberName(w.To))
+	}
+	if w.Holding() {
+		return refuse(ErrSwitching, "switch "+w.ID, "the stop hook at %s has not ended", s.memberName(w.From))
 	}
 	if err := s.ending(w, &c.End); err != nil {
 		return err
@@ -240,6 +254,7 @@ func (s *State) endSwitch(c *EndSwitch, at int64) error {
 	if n := len(s.Terms) - maxTerms; n > 0 {
 		s.dropTerms(n)
 	}
+	w.Hooks = s.closing(w, true)
 	s.receipt(Receipt{Switch: w, Ended: at, Number: next.Base})
 	return nil
 }
@@ -265,6 +280,7 @@ func (s *State) dropSwitch(c *DropSwitch, at int64) error {
 	}
 	w := s.Switches[i]
 	s.Switches = slices.Delete(slices.Clone(s.Switches), i, i+1)
+	w.Hooks = s.closing(w, false)
 	s.receipt(Receipt{Switch: w, Ended: at, Failed: c.Why})
 	return nil
 }
