@@ -48,7 +48,9 @@ type Engine interface {
 	// What would be lost is a WouldLose error, unless it is accepted.
 	FailoverCheck(ctx context.Context, r SwitchRequest) (*SwitchCheck, error)
 	FailoverStart(ctx context.Context, r SwitchRequest) (*SwitchReceipt, error)
-	LostFiles(ctx context.Context) ([]LostFile, error)
+	// LostRecords lists the lost-transaction files of all modules, LostFile gives
+	// one of this module.
+	LostRecords(ctx context.Context) ([]LostFile, error)
 	LostFile(ctx context.Context, name string) (*LostFile, error)
 	LostReplay(ctx context.Context, r LostChange) (*LostResult, error)
 	LostDiscard(ctx context.Context, name string) (*LostFile, error)

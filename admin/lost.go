@@ -30,6 +30,10 @@ type LostFile struct {
 	Open    bool      `json:"open"` // some are neither made good nor discarded
 	Txns    int       `json:"txns"`
 	Replays int       `json:"replayed"`
+	Given   int       `json:"discarded"`
+	// Digest is the SHA-256 of what does not change in it, in hex; control has
+	// it too.
+	Digest string `json:"digest,omitempty"`
 	// Transactions are left out of lists.
 	Transactions []LostTxn `json:"transactions,omitempty"`
 }
@@ -79,8 +83,8 @@ type LostResult struct {
 // lostRoutes are those of lost-transaction files.
 func (a *API) lostRoutes() {
 	e := a.engine
-	register(a, route{id: "lost-files", method: http.MethodGet, path: "/v1/lost", summary: "Lost-transaction files of the module, without the transactions", least: Viewer}, nil,
-		func(ctx context.Context, _ *atModule) ([]LostFile, error) { return e.LostFiles(ctx) })
+	register(a, route{id: "lost-files", method: http.MethodGet, path: "/v1/lost", summary: "Lost-transaction files of all modules, as control has them, without the transactions", least: Viewer}, nil,
+		func(ctx context.Context, _ *atModule) ([]LostFile, error) { return e.LostRecords(ctx) })
 	register(a, route{id: "lost-file", method: http.MethodGet, path: "/v1/lost/{name}", summary: "One lost-transaction file, judged by what stands now", least: Viewer}, nil,
 		func(ctx context.Context, in *struct {
 			Module string `query:"module" doc:"Have this member answer"`

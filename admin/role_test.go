@@ -60,7 +60,7 @@ func (nothing) FailoverCheck(context.Context, SwitchRequest) (*SwitchCheck, erro
 func (nothing) FailoverStart(context.Context, SwitchRequest) (*SwitchReceipt, error) {
 	return nil, errNothing
 }
-func (nothing) LostFiles(context.Context) ([]LostFile, error)               { return nil, errNothing }
+func (nothing) LostRecords(context.Context) ([]LostFile, error)             { return nil, errNothing }
 func (nothing) LostFile(context.Context, string) (*LostFile, error)         { return nil, errNothing }
 func (nothing) LostReplay(context.Context, LostChange) (*LostResult, error) { return nil, errNothing }
 func (nothing) LostDiscard(context.Context, string) (*LostFile, error)      { return nil, errNothing }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -411,8 +412,15 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 	default:
 		add(admin.Warn, "missing", "commit_scope one, system or all lets nothing be acknowledged that only its owner has", "the owner may have acknowledged txns of which no survivor knows")
 	}
-	if last := lastReceipt(st, g.Number); last != nil && last.Failover && n.openLost(g.Name) {
-		add(admin.Warn, "lost", "\"drmesh lost ls\"", "lost transactions of an earlier failover are not reviewed")
+	switch open := st.OpenLost(g.Number); {
+	case len(open) > 0:
+		l := []string{}
+		for _, f := range open {
+			l = append(l, fmt.Sprintf("%d in %s at %s", f.Txns-f.Replayed-f.Discarded, f.Name, n.moduleName(f.Module)))
+		}
+		add(admin.Warn, "lost", "review them with \"drmesh lost show\" there, then replay or discard them", "lost transactions of earlier failovers are open: %s", strings.Join(l, ", "))
+	default:
+		add(admin.Pass, "lost", "", "no lost transactions of the group are open")
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"drmesh/admin"
@@ -13,6 +14,11 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 	n := e.n
 	st := n.ctl.state()
 	if !acceptLoss {
+		if l, err := e.LostFiles(ctx); err != nil {
+			return err
+		} else if i := slices.IndexFunc(l, func(f admin.LostFile) bool { return f.Open }); i >= 0 {
+			return failure(admin.Precondition, "lost_open", "replay or discard them, or give them up with --accept-loss", "lost transactions are open in %s, which nobody reads once this module has left", l[i].Name)
+		}
 		durable := n.j.Durable()
 		for _, g := range st.Groups {
 			s := ownStream(st, g.Number, n.dir.Number)

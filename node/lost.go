@@ -125,19 +125,29 @@ func (n *Node) lostTxn(txn *origin.Txn) (*admin.LostTxn, error) {
 }
 
 func (n *Node) writeLost(f *admin.LostFile) error {
-	f.Txns, f.Replays, f.Open = len(f.Transactions), 0, false
+	for i := range f.Transactions { // texts as JSON will give them back
+		t := &f.Transactions[i]
+		t.Process = strings.ToValidUTF8(t.Process, "?")
+		for j := range t.Ops {
+			t.Ops[j].File, t.Ops[j].Address = strings.ToValidUTF8(t.Ops[j].File, "?"), strings.ToValidUTF8(t.Ops[j].Address, "?")
+		}
+	}
+	f.Txns, f.Replays, f.Given, f.Open, f.Digest = len(f.Transactions), 0, 0, false, lostDigest(f)
 	for _, t := range f.Transactions {
 		switch t.State {
 		case "open":
 			f.Open = true
 		case "replayed":
 			f.Replays++
+		case "discarded":
+			f.Given++
 		}
 	}
 	b, err := json.MarshalIndent(f, "", " ")
 	if err != nil {
 		return err
 	}
+	defer n.nudgeLost()
 	return writeFile(n.lostPath(f.Name), append(b, '\n'))
 }
 
@@ -152,7 +162,7 @@ func (n *Node) readLost(name string) (*admin.LostFile, error) {
 	}
 	fi, err := os.Stat(n.lostPath(name))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, failure(admin.NotFound, "no_lost_file", "\"drmesh lost ls\" lists those of this module", "there is no lost-transaction file %s at %s", name, n.dir.Module)
+		return nil, n.noLostFile(name)
 	}
 	if err == nil && fi.Size() > maxLost {
 		err = fmt.Errorf("it has %d bytes", fi.Size())
@@ -173,7 +183,7 @@ func (n *Node) readLost(name string) (*admin.LostFile, error) {
 	if f.Format != lostFormat || f.Name != name || f.Mesh != n.dir.MeshID || f.Module != n.dir.Module {
 		return nil, failure(admin.Precondition, "foreign_lost_file", "use it at the module that wrote it", "lost-transaction file %s is of module %s, mesh %s, format %q", name, f.Module, f.Mesh, f.Format)
 	}
-	return f, nil
+	return f, n.checkLost(f)
 }
 
 // judge sets the verdicts by what stands here now.
@@ -233,18 +243,29 @@ func fileID(s string) (id origin.FileID, err error) {
 	return origin.FileID(b), nil
 }
 
-// LostFiles implements admin.Engine.
-func (e engine) LostFiles(context.Context) ([]admin.LostFile, error) {
-	out := []admin.LostFile{}
-	l, err := os.ReadDir(e.n.dir.file("lost"))
+// lostNames are those of the files here.
+func (n *Node) lostNames() ([]string, error) {
+	l, err := os.ReadDir(n.dir.file("lost"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	var names []string
 	for _, x := range l {
-		name, ok := strings.CutSuffix(x.Name(), ".json")
-		if !ok {
-			continue
+		if name, ok := strings.CutSuffix(x.Name(), ".json"); ok {
+			names = append(names, name)
 		}
+	}
+	return names, nil
+}
+
+// LostFiles lists the lost-transaction files of this module.
+func (e engine) LostFiles(context.Context) ([]admin.LostFile, error) {
+	out := []admin.LostFile{}
+	names, err := e.n.lostNames()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
 		f, err := e.n.readLost(name)
 		if err != nil {
 			return nil, err
@@ -253,12 +274,6 @@ func (e engine) LostFiles(context.Context) ([]admin.LostFile, error) {
 		out = append(out, *f)
 	}
 	return out, nil
-}
-
-// openLost reports whether lost transactions of a group are open here.
-func (n *Node) openLost(group string) bool {
-	l, err := engine{n}.LostFiles(context.Background())
-	return err == nil && slices.ContainsFunc(l, func(f admin.LostFile) bool { return f.Open && f.Group == group })
 }
 
 // LostFile implements admin.Engine.
@@ -271,10 +286,13 @@ func (e engine) LostFile(_ context.Context, name string) (*admin.LostFile, error
 }
 
 // LostDiscard implements admin.Engine.
-func (e engine) LostDiscard(_ context.Context, name string) (*admin.LostFile, error) {
+func (e engine) LostDiscard(ctx context.Context, name string) (*admin.LostFile, error) {
 	e.n.losing.Lock()
 	defer e.n.losing.Unlock()
 	f, err := e.n.readLost(name)
+	if gone, ok := e.n.lostWithFile(name, err); ok {
+		return e.n.discardGone(ctx, gone)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +304,11 @@ func (e engine) LostDiscard(_ context.Context, name string) (*admin.LostFile, er
 			f.Transactions[i].State = "discarded"
 		}
 	}
-	return f, e.n.writeLost(f)
+	if err := e.n.writeLost(f); err != nil {
+		return nil, err
+	}
+	e.n.tellLost(ctx, f)
+	return f, nil
 }
 
 // LostReplay implements admin.Engine: the owner commits what is safe again as
@@ -334,7 +356,11 @@ func (e engine) LostReplay(ctx context.Context, r admin.LostChange) (*admin.Lost
 			out.Left++
 		}
 	}
-	return out, n.writeLost(f)
+	if err := n.writeLost(f); err != nil {
+		return nil, err
+	}
+	n.tellLost(ctx, f)
+	return out, nil
 }
 
 // redoQuestion asks a group's owner to commit a lost txn again.

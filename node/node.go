@@ -74,6 +74,7 @@ type Node struct {
 	absence  absence
 	hooks    hooks
 	losing   sync.Mutex    // one change of lost-transaction files at a time
+	lost     chan struct{} // capacity 1: lost-transaction files changed
 	beyond   atomic.Int64  // txns that came and lie beyond their stream's end
 	behindOn chan struct{} // capacity 1: a txn names tables that are not known here
 	owner    chan struct{} // capacity 1: the owner's duties are to be looked at
@@ -172,7 +173,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		}
 		d.Admin = o.Admin
 	}
-	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), behindOn: make(chan struct{}, 1),
+	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), behindOn: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.disk = o.disk; n.disk == nil {
@@ -247,7 +248,8 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(7)
+	n.wg.Add(8)
+	go n.lostLoop()
 	go n.controlFromNeighbours()
 	go n.ownerLoop()
 	go n.watch()

@@ -176,7 +176,7 @@ func (c *Client) FailoverStart(ctx context.Context, r admin.SwitchRequest) (*adm
 	return tell[*admin.SwitchReceipt](ctx, c, "/v1/failover", r)
 }
 
-// LostFiles lists the lost-transaction files of the module.
+// LostFiles lists the lost-transaction files of all modules.
 func (c *Client) LostFiles(ctx context.Context) ([]admin.LostFile, error) {
 	return ask[[]admin.LostFile](ctx, c, "/v1/lost", nil)
 }

@@ -18,7 +18,7 @@ func (a *app) lostCommand() *cobra.Command {
 func (a *app) lostLs() *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
-		Short: "List the lost-transaction files of this module",
+		Short: "List the lost-transaction files of all modules",
 		Args:  cobra.NoArgs,
 		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
 			l, err := cl.LostFiles(c.Context())
@@ -26,9 +26,9 @@ func (a *app) lostLs() *cobra.Command {
 				return err
 			}
 			return a.emit(list(l), func(t *table) {
-				t.row("NAME", "GROUP", "EPOCH", "OWNER", "END", "TXNS", "REPLAYED", "OPEN", "MADE")
+				t.row("NAME", "GROUP", "EPOCH", "OWNER", "END", "MODULE", "TXNS", "REPLAYED", "DISCARDED", "OPEN", "MADE")
 				for _, f := range l {
-					t.row(f.Name, f.Group, f.Epoch, f.Owner, f.End, f.Txns, f.Replays, f.Open, f.Made)
+					t.row(f.Name, f.Group, f.Epoch, f.Owner, f.End, f.Module, f.Txns, f.Replays, f.Given, f.Open, f.Made)
 				}
 			})
 		}),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,6 +55,11 @@ others wrote meanwhile. This waits for it and lists the files.`,
 			if err != nil {
 				return err
 			}
+			s, err := cl.Status(ctx)
+			if err != nil {
+				return err
+			}
+			files = slices.DeleteFunc(files, func(f admin.LostFile) bool { return f.Module != s.Module })
 			return a.emit(list(files), func(t *table) {
 				t.row("NAME", "GROUP", "EPOCH", "TXNS", "REPLAYED", "OPEN")
 				for _, f := range files {

@@ -65,6 +65,7 @@ func Restore(b []byte) (*State, error) {
 func (s *State) check() error {
 	if !slices.IsSortedFunc(s.Members, func(a, b Member) int { return cmp.Compare(a.Number, b.Number) }) ||
 		!slices.IsSortedFunc(s.Writings, Writing.compare) ||
+		!slices.IsSortedFunc(s.Lost, func(a, b LostFile) int { return cmp.Compare(a.Name, b.Name) }) ||
 		!slices.IsSortedFunc(s.Ends, func(a, b Place) int { return a.Stream().Compare(b.Stream()) }) {
 		return errors.New("a list is not in order")
 	}

@@ -19,6 +19,7 @@ const (
 	KindEndSwitch   Kind = 11
 	KindDropSwitch  Kind = 12
 	KindHookDone    Kind = 13
+	KindRecordLost  Kind = 14
 )
 
 // Command is one entry of the control log. Kind says which of the bodies is
@@ -40,6 +41,7 @@ type Command struct {
 	EndSwitch   *EndSwitch   `msgpack:"es,omitempty"`
 	DropSwitch  *DropSwitch  `msgpack:"ds,omitempty"`
 	HookDone    *HookDone    `msgpack:"hd,omitempty"`
+	RecordLost  *LostFile    `msgpack:"rl,omitempty"`
 }
 
 // Init makes the mesh with its first member, which is number 1, active, and

@@ -249,6 +249,15 @@ func (w *world) run(d *datadriven.TestData) string {
 				for _, r := range w.s.Receipts {
 					answer += fmt.Sprintf("[%s %s: %s -> %s, after %d, %q] ", r.ID, w.s.GroupName(r.Group), w.s.memberName(r.From), w.s.memberName(r.To), r.Number, r.Failed)
 				}
+			case "lost":
+				for _, x := range w.s.Lost {
+					answer += fmt.Sprintf("[%s: %d txns, %d replayed, %d discarded, made %d, closed %d] ", x.Name, x.Txns, x.Replayed, x.Discarded, x.Made, x.Closed)
+				}
+			case "open": // GROUP
+				g, _ := w.s.Group(f[1])
+				for _, x := range w.s.OpenLost(g.Number) {
+					answer += x.Name + " "
+				}
 			case "switches":
 				for _, x := range w.s.Switches {
 					answer += fmt.Sprintf("[%s holding %v, froze %d, until %d%s] ", x.ID, x.Holding(), x.Froze, x.Until, hooksText(w, x.Hooks))
@@ -305,6 +314,14 @@ func (w *world) do(f []string) string {
 		at, _ := strconv.ParseInt(f[5], 10, 64)
 		c.At = at
 		c.Kind, c.HookDone = KindHookDone, &HookDone{ID: f[1], Hook: f[2], Module: w.number(f[3]), State: f[4], Took: 20, Text: strings.Join(f[6:], " ")}
+	case "lost": // NAME GROUP EPOCH MODULE TXNS REPLAYED DISCARDED DIGEST AT
+		epoch, _ := strconv.ParseUint(f[3], 10, 64)
+		txns, _ := strconv.Atoi(f[5])
+		replayed, _ := strconv.Atoi(f[6])
+		discarded, _ := strconv.Atoi(f[7])
+		c.At, _ = strconv.ParseInt(f[9], 10, 64)
+		g, _ := w.s.Group(f[2])
+		c.Kind, c.RecordLost = KindRecordLost, &LostFile{Name: f[1], Group: g.Number, Epoch: epoch, Owner: 1, End: 7, Module: w.number(f[4]), Txns: txns, Replayed: replayed, Discarded: discarded, Digest: secret(f[8]), Made: c.At}
 	case "leave":
 		c.Kind, c.Leave = KindLeave, &Leave{Module: w.number(f[1])}
 	}

@@ -29,6 +29,7 @@ const (
 	ErrSwitching    Code = 20 // a change of owner is under way, or has not come so far
 	ErrSwitchOver   Code = 21 // the change of owner ended
 	ErrOwns         Code = 22 // the owner of a group cannot leave
+	ErrLostFile     Code = 23 // a lost-transaction file is not as it was recorded
 )
 
 var codeTexts = map[Code]string{
@@ -40,6 +41,7 @@ var codeTexts = map[Code]string{
 	ErrTooMany: "too many", ErrOldIndex: "index was applied before",
 	ErrNotOwned: "cannot be owned so", ErrTermMoved: "the owner has changed", ErrSwitching: "the owner is changing",
 	ErrSwitchOver: "no such change of owner is under way", ErrOwns: "the owner of a group cannot leave",
+	ErrLostFile: "it is not as it was recorded",
 }
 
 func (c Code) Error() string {

@@ -169,6 +169,7 @@ type State struct {
 	Terms        []Term      `msgpack:"o,omitempty" json:"terms"` // in the order in which they began
 	Switches     []Switch    `msgpack:"sw,omitempty" json:"switches"`
 	Receipts     []Receipt   `msgpack:"rc,omitempty" json:"receipts"` // oldest first
+	Lost         []LostFile  `msgpack:"lo,omitempty" json:"lost"`     // by name
 
 	tables *Tables // derived from Rules and Members by settle
 }

@@ -107,8 +107,13 @@ func (s *State) do(c *Command, res *Result) error {
 			return missing
 		}
 		return s.hookDone(c.HookDone, c.At)
+	case KindRecordLost:
+		if c.RecordLost == nil {
+			return missing
+		}
+		return s.recordLost(c.RecordLost, c.At)
 	}
-	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindHookDone)
+	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindRecordLost)
 }
 
 // Bounds of what a command may put into the state.
