@@ -70,12 +70,15 @@ func (s *State) check() error {
 		return errors.New("a list is not in order")
 	}
 	for i, g := range s.Groups {
-		if int(g.Number) != i+1 {
+		if g.Number == 0 || i > 0 && g.Number <= s.Groups[i-1].Number {
 			return fmt.Errorf("group %q has number %d in place %d", g.Name, g.Number, i+1)
 		}
 	}
+	if len(s.Lineages) > maxLineages {
+		return fmt.Errorf("%d lineages", len(s.Lineages))
+	}
 	for _, w := range s.Switches {
-		if _, ok := s.Term(w.Group); !ok || int(w.Group) > len(s.Groups) {
+		if _, ok := s.Term(w.Group); !ok || s.group(w.Group) < 0 {
 			return fmt.Errorf("switch %q is of a group without owner", w.ID)
 		}
 	}

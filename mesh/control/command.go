@@ -20,6 +20,7 @@ const (
 	KindDropSwitch  Kind = 12
 	KindHookDone    Kind = 13
 	KindRecordLost  Kind = 14
+	KindRecover     Kind = 15
 )
 
 // Command is one entry of the control log. Kind says which of the bodies is
@@ -42,6 +43,7 @@ type Command struct {
 	DropSwitch  *DropSwitch  `msgpack:"ds,omitempty"`
 	HookDone    *HookDone    `msgpack:"hd,omitempty"`
 	RecordLost  *LostFile    `msgpack:"rl,omitempty"`
+	Recover     *Recover     `msgpack:"rv,omitempty"`
 }
 
 // Init makes the mesh with its first member, which is number 1, active, and
@@ -88,6 +90,7 @@ type Update struct {
 	Serial    string        `msgpack:"c,omitempty"` // empty: as it is
 	Serving   bool          `msgpack:"s,omitempty"` // it has the data: joining becomes member
 	Voter     *bool         `msgpack:"v,omitempty"`
+	Following bool          `msgpack:"f,omitempty"` // it has taken over the state of this lineage
 }
 
 // Leave begins a departure: the module's streams are sealed, and end when
@@ -158,6 +161,16 @@ type HookDone struct {
 	Text   string        `msgpack:"t,omitempty"`
 	Output string        `msgpack:"o,omitempty"`
 	Took   int64         `msgpack:"k,omitempty"` // ms
+}
+
+// Recover begins a lineage: the log before has no majority any more.
+type Recover struct {
+	Parent  uint32          `msgpack:"p"` // the lineage before; 0: the first log
+	Lineage uint32          `msgpack:"l"` // random, of the proposer's making
+	Module  origin.Module   `msgpack:"m"` // who alone votes at first
+	With    []origin.Module `msgpack:"w"` // who is in reach, and follows by itself
+	Known   uint64          `msgpack:"k"` // the index up to which the log before is known
+	By      string          `msgpack:"b"`
 }
 
 // Result is what a command that was carried out gave.

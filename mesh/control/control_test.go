@@ -268,6 +268,20 @@ func (w *world) run(d *datadriven.TestData) string {
 						answer = fmt.Sprintf("%q%s", r.Failed, hooksText(w, r.Hooks))
 					}
 				}
+			case "lineages":
+				for _, x := range w.s.Lineages {
+					answer += fmt.Sprintf("[%x at %s, with %s, after %d] ", x.Number, w.s.memberName(x.Module), w.names(x.With), x.Index)
+				}
+			case "members":
+				for _, m := range w.s.Members {
+					answer += fmt.Sprintf("%s=%d", m.Name, m.Number)
+					if m.Behind {
+						answer += " behind"
+					}
+					answer += "; "
+				}
+			case "epoch":
+				answer = fmt.Sprintf("%d, text %d", w.s.Tables().Epoch, w.s.History[len(w.s.History)-1].Epoch)
 			case "voters":
 				answer = w.names(w.s.IdealVoters())
 			default:
@@ -310,6 +324,18 @@ func (w *world) do(f []string) string {
 		}
 	case "drop":
 		c.Kind, c.DropSwitch = KindDropSwitch, &DropSwitch{ID: f[1], Why: strings.Join(f[2:], " ")}
+	case "recover": // PARENT LINEAGE MODULE WITH...
+		parent, _ := strconv.ParseUint(f[1], 16, 32)
+		lineage, _ := strconv.ParseUint(f[2], 16, 32)
+		c.Kind, c.Recover = KindRecover, &Recover{Parent: uint32(parent), Lineage: uint32(lineage), Module: w.number(f[3]), Known: w.s.Index, By: "kim"}
+		for _, m := range f[4:] {
+			c.Recover.With = append(c.Recover.With, w.number(m))
+		}
+	case "follow": // MODULE
+		c.Kind, c.Update = KindUpdate, &Update{Module: w.number(f[1]), Following: true}
+	case "vote": // MODULE
+		yes := true
+		c.Kind, c.Update = KindUpdate, &Update{Module: w.number(f[1]), Voter: &yes}
 	case "hook": // ID HOOK MODULE STATE AT TEXT
 		at, _ := strconv.ParseInt(f[5], 10, 64)
 		c.At = at

@@ -30,6 +30,7 @@ const (
 	ErrSwitchOver   Code = 21 // the change of owner ended
 	ErrOwns         Code = 22 // the owner of a group cannot leave
 	ErrLostFile     Code = 23 // a lost-transaction file is not as it was recorded
+	ErrLineage      Code = 24 // another control log, or a member that does not follow this one
 )
 
 var codeTexts = map[Code]string{
@@ -41,7 +42,7 @@ var codeTexts = map[Code]string{
 	ErrTooMany: "too many", ErrOldIndex: "index was applied before",
 	ErrNotOwned: "cannot be owned so", ErrTermMoved: "the owner has changed", ErrSwitching: "the owner is changing",
 	ErrSwitchOver: "no such change of owner is under way", ErrOwns: "the owner of a group cannot leave",
-	ErrLostFile: "it is not as it was recorded",
+	ErrLostFile: "it is not as it was recorded", ErrLineage: "another lineage of control",
 }
 
 func (c Code) Error() string {

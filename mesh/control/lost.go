@@ -49,7 +49,7 @@ func (s *State) lostFile(name string) (int, bool) {
 // file from before is told by that.
 func (s *State) recordLost(c *LostFile, at int64) error {
 	object := "lost-transaction file " + clipText(c.Name)
-	if c.Group == 0 || int(c.Group) > len(s.Groups) || len(c.Name) > maxText ||
+	if s.group(c.Group) < 0 || len(c.Name) > maxText ||
 		!strings.HasPrefix(c.Name, s.GroupName(c.Group)+".") || !strings.HasSuffix(c.Name, fmt.Sprintf(".%d", c.Module)) {
 		return refuse(ErrMalformed, object, "its name is not that of its group and module")
 	}

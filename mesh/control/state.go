@@ -47,6 +47,9 @@ type Member struct {
 	Voter     bool          `msgpack:"v" json:"voter"`
 	Serial    string        `msgpack:"c" json:"serial"` // of its certificate
 	JoinedAt  int64         `msgpack:"t" json:"joined_at"`
+	// Behind says that control went on without it, and that it has not followed
+	// yet: nothing is heard of it, and it does not vote.
+	Behind bool `msgpack:"b,omitempty" json:"behind,omitempty"`
 }
 
 // Standing reports whether m takes part in the mesh: it has not left.
@@ -170,6 +173,7 @@ type State struct {
 	Switches     []Switch    `msgpack:"sw,omitempty" json:"switches"`
 	Receipts     []Receipt   `msgpack:"rc,omitempty" json:"receipts"` // oldest first
 	Lost         []LostFile  `msgpack:"lo,omitempty" json:"lost"`     // by name
+	Lineages     []Lineage   `msgpack:"li,omitempty" json:"lineages"` // the last is this log's
 
 	tables *Tables // derived from Rules and Members by settle
 }
@@ -224,10 +228,11 @@ func (s *State) Group(name string) (Group, bool) {
 
 // GroupName is the name of a group, empty if the number was not given out.
 func (s *State) GroupName(n origin.Group) string {
-	if n == 0 || int(n) > len(s.Groups) {
+	i := s.group(n)
+	if i < 0 {
 		return ""
 	}
-	return s.Groups[n-1].Name
+	return s.Groups[i].Name
 }
 
 // Incarnation is the one under which module writes group now; 0: it may not.
@@ -286,7 +291,7 @@ const maxVoters = 7
 func (s *State) IdealVoters() []origin.Module {
 	var can []Member
 	for _, m := range s.Members {
-		if m.Status == Active && m.Role != RoleLeaf {
+		if m.Status == Active && m.Role != RoleLeaf && !m.Behind {
 			can = append(can, m)
 		}
 	}

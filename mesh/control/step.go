@@ -112,8 +112,13 @@ func (s *State) do(c *Command, res *Result) error {
 			return missing
 		}
 		return s.recordLost(c.RecordLost, c.At)
+	case KindRecover:
+		if c.Recover == nil {
+			return missing
+		}
+		return s.recover(c.Recover, c.At)
 	}
-	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindRecordLost)
+	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindRecover)
 }
 
 // Bounds of what a command may put into the state.
@@ -172,7 +177,8 @@ func (s *State) init(c *Init, at int64, res *Result) error {
 func (s *State) add(m Member) origin.Module {
 	m.Number = origin.Module(s.NextModule)
 	s.NextModule++
-	s.Members = append(slices.Clone(s.Members), m)
+	i, _ := slices.BinarySearchFunc(s.Members, m.Number, func(m Member, n origin.Module) int { return cmp.Compare(m.Number, n) })
+	s.Members = slices.Insert(slices.Clone(s.Members), i, m)
 	return m.Number
 }
 
@@ -296,8 +302,11 @@ func (s *State) update(c *Update) error {
 	if c.Serving && m.Status == Joining {
 		m.Status = Active
 	}
+	if c.Following {
+		m.Behind = false
+	}
 	if c.Voter != nil {
-		if *c.Voter && (m.Role == RoleLeaf || m.Status != Active) {
+		if *c.Voter && (m.Behind || m.Role == RoleLeaf || m.Status != Active) {
 			return refuse(ErrMalformed, m.Name, "a %s with status %s does not vote", m.Role, m.Status)
 		}
 		m.Voter = *c.Voter
@@ -408,8 +417,7 @@ func (s *State) apply(c *Apply, at int64) error {
 			s.Groups[i].Mode = g.Mode
 			continue
 		}
-		s.Groups = append(s.Groups, Group{origin.Group(s.NextGroup), g.Name, g.Mode})
-		s.NextGroup++
+		s.addGroup(g.Name, g.Mode)
 	}
 	s.Placed = slices.Clone(s.Placed)
 	for _, r := range c.Rules.Shares {
@@ -475,7 +483,7 @@ func (s *State) grant() {
 	for _, g := range s.Groups {
 		for _, m := range s.Members {
 			if m.Status != Leaving && s.tables.MayOriginate(g.Number, m.Number) && s.Incarnation(g.Number, m.Number) == 0 {
-				fresh = append(fresh, Writing{g.Number, m.Number, 1})
+				fresh = append(fresh, Writing{g.Number, m.Number, origin.Incarnation(s.first())})
 			}
 		}
 	}

@@ -53,6 +53,9 @@ type Switch struct {
 	// Quiet is for how long before it began no lease had been given, in ms.
 	Quiet int64 `msgpack:"q,omitempty" json:"quiet,omitempty"`
 
+	// Lineage is the control log that decided it.
+	Lineage uint32 `msgpack:"l,omitempty" json:"lineage,omitempty"`
+
 	// Hooks are those that were due so far, and what became of them; Froze is
 	// when the owner was to stop, if that was after a hook, in unix ms.
 	Hooks []HookRun `msgpack:"h,omitempty" json:"hooks,omitempty"`
@@ -95,7 +98,8 @@ func (s *State) TermOf(st origin.Stream) (Term, bool) {
 
 // Owned reports whether one module at a time writes the group.
 func (s *State) Owned(g origin.Group) bool {
-	return g > 0 && int(g) <= len(s.Groups) && s.Groups[g-1].Mode == ModeOwned
+	i := s.group(g)
+	return i >= 0 && s.Groups[i].Mode == ModeOwned
 }
 
 // Switching finds the change of owner of a group that is under way.
@@ -144,6 +148,9 @@ func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
 	if !ok || to.Status != Active {
 		return refuse(ErrNoMember, fmt.Sprintf("module %d", c.To), "the new owner is no active member")
 	}
+	if to.Behind {
+		return refuse(ErrLineage, to.Name, "control went on without it, and it has not followed yet")
+	}
 	if c.To == t.Owner {
 		return refuse(ErrSwitching, "group "+g.Name, "%s owns it already", to.Name)
 	}
@@ -153,7 +160,7 @@ func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
 	if c.ID == "" || max(len(c.ID), len(c.By)) > maxText || s.known(c.ID) {
 		return refuse(ErrMalformed, "switch", "it needs an id of its own")
 	}
-	w := Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until, Failover: c.Failover, Quiet: c.Quiet}
+	w := Switch{ID: c.ID, Group: g.Number, Epoch: t.Epoch, From: t.Owner, To: c.To, By: c.By, Begun: at, Until: c.Until, Failover: c.Failover, Quiet: c.Quiet, Lineage: s.Lineage()}
 	if !c.Failover {
 		w.Hooks = s.due(nil, g.Number, HookStop, t.Owner)
 		w.Until += w.limit()
@@ -246,7 +253,7 @@ func (s *State) endSwitch(c *EndSwitch, at int64) error {
 	s.Writings = slices.Clone(s.Writings)
 	for j := range s.Writings {
 		if v := &s.Writings[j]; v.Group == w.Group && v.Module == w.From {
-			v.Incarnation++
+			v.Incarnation = s.after(v.Incarnation)
 		}
 	}
 	next := Term{Group: w.Group, Epoch: t.Epoch + 1, Owner: w.To, Incarnation: s.Incarnation(w.Group, w.To), Base: t.Base + uint64(w.End.Seq), Since: at}

@@ -94,7 +94,12 @@ type Config struct {
 	// Bootstrap makes a new group of Self alone, if there is no state yet. To
 	// be given at one module of a mesh, once; harmless later.
 	Bootstrap bool
-	FSM       FSM
+	// Recover makes a group of Self alone out of the state that is there, with
+	// all that its log has, decided or not: for a majority that is lost for good.
+	// The others of the group that was must not meet this one with their own
+	// state; see to it with Dial and Accept.
+	Recover bool
+	FSM     FSM
 	// Dial opens a stream to a member; it must fail soon when there is no way.
 	Dial func(ctx context.Context, m origin.Module) (net.Conn, error)
 	// LeaderChanged, if set, is told when the leader as seen from here
@@ -222,6 +227,12 @@ func Start(cfg Config) (_ *Group, err error) {
 			return nil, fail(fmt.Errorf("bootstrap: %w", err))
 		}
 	}
+	if cfg.Recover {
+		alone := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: id(cfg.Self), Address: address(cfg.Self)}}}
+		if err := g.recoverAlone(rc, snaps, alone); err != nil {
+			return nil, fail(fmt.Errorf("recover: %w", err))
+		}
+	}
 	if err := g.fsm.recover(snaps, g.wal); err != nil {
 		return nil, fail(err)
 	}
@@ -235,6 +246,17 @@ func Start(cfg Config) (_ *Group, err error) {
 	g.raft.RegisterObserver(g.observer)
 	g.wg.Go(g.watch)
 	return g, nil
+}
+
+// recoverAlone writes a snapshot of the state with a configuration of its own.
+// Where there never was any, there is nothing to recover: the group begins.
+func (g *Group) recoverAlone(rc *raft.Config, snaps raft.SnapshotStore, alone raft.Configuration) error {
+	if has, err := raft.HasExistingState(g.wal, g.wal, snaps); err != nil {
+		return err
+	} else if !has {
+		return raft.BootstrapCluster(rc, g.wal, g.wal, snaps, g.transport, alone)
+	}
+	return raft.RecoverCluster(rc, g.fsm, g.wal, g.wal, snaps, g.transport, alone)
 }
 
 func id(m origin.Module) raft.ServerID           { return raft.ServerID(strconv.FormatUint(uint64(m), 10)) }

@@ -371,3 +371,60 @@ func TestDirectoryInUseIsRefused(t *testing.T) {
 		t.Fatalf("got %v, want that it is in use", err)
 	}
 }
+
+// TestRecoverAlone: of three two are gone for good. The third makes a group of
+// itself alone, with all that it knew, and a second time does no harm; then it
+// takes in others that begin empty.
+func TestRecoverAlone(t *testing.T) {
+	n, ctx := newNetwork(), timeout(t)
+	dirs := map[origin.Module]string{}
+	ms := three(t, func(m origin.Module, bootstrap bool) *member {
+		dirs[m] = t.TempDir()
+		return n.start(t, dirs[m], m, bootstrap)
+	})
+	caughtUp(ctx, t, propose(ctx, t, "b", ms...), "b", ms...)
+	for i, m := range ms {
+		n.stop(origin.Module(i+1), m.Group)
+	}
+	recovered := func() *member {
+		s := &list{}
+		g, err := Start(Config{Dir: dirs[3], Self: 3, Recover: true, FSM: s, Dial: n.dialer(3), Timing: quick})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.mu.Lock()
+		n.groups[3] = g
+		n.mu.Unlock()
+		t.Cleanup(func() { n.stop(3, g) })
+		return &member{g, s}
+	}
+	three := recovered()
+	caughtUp(ctx, t, propose(ctx, t, "c", three), "b c", three)
+	n.stop(3, three.Group)
+	three = recovered()
+	caughtUp(ctx, t, propose(ctx, t, "d", three), "b c d", three)
+	if l, err := three.Members(); err != nil || len(l) != 1 || !l[0].Voter {
+		t.Errorf("members: %v, %v", l, err)
+	}
+	n.stop(3, three.Group)
+	three = n.start(t, dirs[3], 3, false)
+	caughtUp(ctx, t, propose(ctx, t, "e", three), "b c d e", three)
+	four := n.start(t, t.TempDir(), 4, false)
+	if err := three.AddVoter(ctx, 4); err != nil {
+		t.Fatal(err)
+	}
+	caughtUp(ctx, t, propose(ctx, t, "f", three, four), "b c d e f", three, four)
+}
+
+// TestRecoverOfNothing begins a group.
+func TestRecoverOfNothing(t *testing.T) {
+	n, ctx := newNetwork(), timeout(t)
+	s := &list{}
+	g, err := Start(Config{Dir: t.TempDir(), Self: 1, Recover: true, FSM: s, Dial: n.dialer(1), Timing: quick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.stop(1, g) })
+	m := &member{g, s}
+	caughtUp(ctx, t, propose(ctx, t, "a", m), "a", m)
+}
