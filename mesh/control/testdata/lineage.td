@@ -64,7 +64,7 @@ originate ledger %east#m1
 originate ledger %west#m1
 originate notes %west#m1
 ----
-lineages: [5f3a1 at %west#m1, with %north#m1, after 10]
+lineages: [5f3a1 at %west#m1, with %north#m1, after 9]
 members: %east#m1=1 behind; %west#m1=2; %north#m1=3 behind;
 voters: %west#m1
 epoch: 10000, text 10000
@@ -163,7 +163,7 @@ originate ledger %west#m1
 originate ledger %north#m1
 epoch
 ----
-lineages: [5f3a1 at %west#m1, with %north#m1, after 10] [10 at %south#m1, with , after 26]
+lineages: [5f3a1 at %west#m1, with %north#m1, after 9] [10 at %south#m1, with , after 25]
 members: %east#m1=1 behind; %west#m1=2 behind; %north#m1=3 behind; %south#m1=1597640705;
 originate ledger %west#m1: true incarnation 1597640705
 originate ledger %north#m1: true incarnation 65537
