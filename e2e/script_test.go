@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
@@ -48,7 +49,8 @@ func TestMain(m *testing.M) {
 //	serve NAME          serves directory NAME and waits for READY
 //	die NAME            kill -9 of that node
 //	stop NAME           asks it to end, and wants exit 0
-//	mesh NAME...        makes and serves modules: a is %a#m1, directory a
+//	mesh NAME...        makes and serves modules: a is %a#m1, directory a;
+//	                    a=witness joins as a witness
 //	unicode FILE        writes the Unicode character database, 34,924 lines
 //	same FILE FILE      compares files by their lines, in any order
 //	json KEY VALUE      the last standard output, in JSON, has the value at a.b.c
@@ -263,12 +265,13 @@ func cmdMesh(ts *testscript.TestScript, neg bool, args []string) {
 		return strings.TrimSpace(out.String())
 	}
 	for i, a := range args {
+		a, role, _ := strings.Cut(a, "=")
 		listen := "127.0.0.1:" + ts.Getenv(fmt.Sprintf("P%d", i+1))
 		module := "%" + a + "#m1"
 		if i == 0 {
 			run("init", "--dir", a, "--module", module, "--listen", listen)
 		} else {
-			run("join", run("token", "create", "--dir", args[0]), "--dir", a, "--module", module, "--listen", listen)
+			run("join", run("token", "create", "--role", cmp.Or(role, "member"), "--dir", args[0]), "--dir", a, "--module", module, "--listen", listen)
 		}
 		if _, err := n.start(a); err != nil {
 			ts.Fatalf("%v", err)
