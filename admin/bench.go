@@ -14,9 +14,11 @@ type BenchRequest struct {
 	Rate     float64       `json:"rate"` // writes a second in all; 0: as fast as it goes
 	Count    int64         `json:"count"`
 	Peer     string        `json:"peer"` // measure until durable there
-	// Bare writes the same keys and bytes into a bare store of its own beside
-	// the node's instead: what the disk and the library give.
-	Bare       bool `json:"bare,omitempty"`
+	// Bare, if not 0, writes into a bare store of its own beside the module's:
+	// so many keys a write, 1 (the record by its key) or 4 (what a keyed write
+	// of a mirrored file puts: register, index entry, physical order, journal
+	// entry, each of the size that it has there).
+	Bare       int  `json:"bare,omitempty"`
 	Repeatable bool `json:"-"`
 }
 

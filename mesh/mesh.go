@@ -127,7 +127,10 @@ type Config struct {
 	// must not block, nor call the Mesh.
 	Wants func(origin.Stream) bool
 	// May tells which streams a neighbour may be served; nil: all.
-	May    func(peer origin.Module, s origin.Stream) bool
+	May func(peer origin.Module, s origin.Stream) bool
+	// Hurry tells that somebody here waits for a neighbour to have what he
+	// wrote: runs go at once then. nil: nobody ever does.
+	Hurry  func() bool
 	Logger *slog.Logger
 }
 

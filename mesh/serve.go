@@ -50,6 +50,7 @@ type lane struct {
 	enc   wire.Encoder
 	out   []byte     // frames to write
 	batch wire.Batch // being filled
+	ran   time.Time  // when the last run was read, if it was a small one
 }
 
 const (
@@ -57,6 +58,39 @@ const (
 	maxPart   = 512 << 10
 	maxCredit = 64 << 20 // what a receiver may let us send ahead
 )
+
+// runPause is the least time between two small runs: while many are made,
+// those of a short while go together, under one head, which costs a signature
+// and its check. A run after a lull never waits.
+const (
+	runPause = 2 * time.Millisecond
+	smallRun = 32 << 10
+)
+
+// pause waits until the next run may go. It ends early with ctx.
+func (w *lane) pause(ctx context.Context) {
+	if w.ran.IsZero() {
+		return
+	}
+	d := w.v.m.runPause() - time.Since(w.ran)
+	w.ran = time.Time{}
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func (m *Mesh) runPause() time.Duration {
+	if m.cfg.Hurry != nil && m.cfg.Hurry() {
+		return 0
+	}
+	return runPause
+}
 
 func (v *served) end() { reset(v.conn.Conn) }
 
@@ -342,6 +376,7 @@ func (w *lane) writer(ctx context.Context) {
 	defer again.Stop()
 	w.out = wire.AppendAnnounce(w.out, nil) // the link stands
 	for ctx.Err() == nil {
+		w.pause(ctx)
 		changed := m.cfg.Source.Changed() // before what is read
 		due, more, err := w.next()
 		if err == nil {
@@ -391,6 +426,7 @@ func (v *served) writer(ctx context.Context) error {
 	var announced time.Time
 	beat := true
 	for ctx.Err() == nil {
+		w.pause(ctx)
 		changed := m.cfg.Source.Changed() // before what is read
 		// Runs first: what is asked for travels ahead of what is known of it.
 		// One of each stream at a time, so that a long one holds up neither
@@ -562,6 +598,9 @@ func (w *lane) run(o link.Order) (rest link.Order, again bool, err error) {
 	}
 	if err := w.send(&run); err != nil {
 		return rest, false, err
+	}
+	if n < smallRun {
+		w.ran = time.Now()
 	}
 	v.link.sent.Add(int64(len(run.Entries)))
 	v.link.sentBytes.Add(n)

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -49,7 +51,10 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 	if r.Callers < 1 || r.Callers > 1024 || r.Bytes < 16 || r.Bytes > origin.MaxRecord || r.Warmup < 0 || r.Duration < 0 || r.Warmup+r.Duration > 10*time.Minute || r.Count < 0 {
 		return nil, failure(admin.Usage, "bad_bench", "1 to 1024 callers, 16 to 32767 bytes, 10 minutes at most", "bench: a figure is out of range")
 	}
-	if r.Bare {
+	if r.Bare != 0 {
+		if r.Bare != 1 && r.Bare != 4 {
+			return nil, failure(admin.Usage, "bad_bench", "1 or 4", "bench: %d keys a write", r.Bare)
+		}
 		return n.benchBare(ctx, r)
 	}
 	full, err := n.eng.FullPath(r.File)
@@ -220,8 +225,32 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 	return out, nil
 }
 
-// benchBare writes the same keys and bytes into a bare Pebble of its own, one
-// key a write, flushed before the answer.
+// barePut puts what a keyed write of a mirrored file with one index puts, of a
+// record whose first 16 bytes are its key: register, index entry, physical
+// order, journal entry, each of the size that it has there. k and v are
+// scratch, with room for both.
+func barePut(b *pebble.Batch, seq uint64, rec, k, v []byte) error {
+	v = append(v[:0], rec...)
+	v = v[:len(rec)+64]
+	var file, rest [20]byte // of a file and an index; of a birth, after its first 8 bytes
+	put := func(prefix string, value []byte, parts ...[]byte) error {
+		k = append(k[:0], prefix...)
+		for _, p := range parts {
+			k = append(k, p...)
+		}
+		return b.Set(k, value, nil)
+	}
+	birth := binary.BigEndian.AppendUint64(nil, seq)
+	key := rec[:16]
+	return errors.Join(
+		put("vr", v[:len(rec)+19], file[:], key),
+		put("vx", nil, file[:], key, birth, rest[:], file[:5], key),
+		put("vp", nil, file[:16], birth, rest[:], file[:5], key),
+		put("je", v, file[:12], birth))
+}
+
+// benchBare writes into a bare Pebble of its own, r.Bare keys a write, flushed
+// before the answer.
 func (n *Node) benchBare(ctx context.Context, r admin.BenchRequest) (*admin.BenchResult, error) {
 	dir, err := os.MkdirTemp(n.dir.path, "bare")
 	if err != nil {
@@ -242,14 +271,24 @@ func (n *Node) benchBare(ctx context.Context, r admin.BenchRequest) (*admin.Benc
 	for i := range r.Callers {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(i), 1))
-			rec := make([]byte, r.Bytes)
+			rec, key, value := make([]byte, r.Bytes), make([]byte, 128), make([]byte, r.Bytes+64)
 			for ctx.Err() == nil {
 				now := time.Now()
 				if now.After(until) {
 					return
 				}
-				benchRecord(rec, next.Add(1), r.Keys, rng)
-				if errs[i] = db.Set(rec[:16], rec[16:], pebble.Sync); errs[i] != nil {
+				k := next.Add(1)
+				benchRecord(rec, k, r.Keys, rng)
+				if r.Bare == 1 {
+					errs[i] = db.Set(rec[:16], rec[16:], pebble.Sync)
+				} else {
+					b := db.NewBatch()
+					if errs[i] = barePut(b, uint64(k), rec, key, value); errs[i] == nil {
+						errs[i] = b.Commit(pebble.Sync)
+					}
+					errs[i] = errors.Join(errs[i], b.Close())
+				}
+				if errs[i] != nil {
 					return
 				}
 				if now.After(from) {

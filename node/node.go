@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"slices"
 	"sort"
 	"sync"
@@ -16,8 +15,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"drmesh/admin"
 	"drmesh/mesh"
@@ -122,39 +119,6 @@ func Serve(ctx context.Context, o ServeOptions) error {
 	}
 	<-ctx.Done()
 	return n.Close()
-}
-
-// memTable is the size of one of Pebble's memtables, and of a log.
-const memTable = 32 << 20
-
-// pebbleOptions are made for a module's share of a small machine: some 150 MB
-// in all.
-func pebbleOptions(log *slog.Logger) *pebble.Options {
-	o := &pebble.Options{
-		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                memTable,
-		FS:                          aheadFS{vfs.Default},
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
-		MaxOpenFiles:                512,
-		Logger:                      pebbleLogger{log},
-	}
-	o.CacheSize = 32 << 20
-	// Most keys looked up are those of new records, which no table holds.
-	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	return o
-}
-
-type pebbleLogger struct{ log *slog.Logger }
-
-func (pebbleLogger) Infof(string, ...any)           {}
-func (l pebbleLogger) Errorf(f string, args ...any) { l.log.Error(fmt.Sprintf(f, args...)) }
-func (l pebbleLogger) Fatalf(f string, args ...any) {
-	l.log.Error("storage failed; the node stops so that nothing is acknowledged that may be lost", "err", fmt.Sprintf(f, args...))
-	os.Exit(1)
 }
 
 // Open starts a node. Close it, or end ctx and close it.
@@ -427,7 +391,8 @@ func (n *Node) openControl(ctx context.Context) (err error) {
 // openMesh starts the moving of txns.
 func (n *Node) openMesh() {
 	n.mesh = mesh.New(mesh.Config{Self: n.dir.Number, MeshID: n.dir.MeshID, Network: network{n.net}, Source: source{n}, Sink: sink{n},
-		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, May: n.mayPull, Logger: n.log})
+		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, May: n.mayPull,
+		Hurry: n.scopes.some, Logger: n.log})
 	n.mesh.HandleRPC("propose", n.servePropose)
 	n.mesh.HandleRPC("lease", n.serveLease)
 	n.mesh.HandleRPC("standing", n.serveStanding)

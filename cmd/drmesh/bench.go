@@ -42,7 +42,8 @@ type benchRun struct {
 // benchAnswer is what a bench ends with.
 type benchAnswer struct {
 	Fsync  float64     `json:"calibration_fsync_us"`
-	Pebble *float64    `json:"calibration_pebble_per_s"`
+	Pebble *float64    `json:"calibration_pebble_per_s"` // the four keys that a keyed write of ours puts
+	OneKey *float64    `json:"calibration_one_key_per_s"`
 	Runs   []*benchRun `json:"runs"`
 }
 
@@ -138,7 +139,10 @@ func (b *bench) run(ctx context.Context, words []string, runs []*benchRun) (err 
 	if err := b.mesh.apply(ctx, "bench.tin", benchTables); err != nil {
 		return err
 	}
-	if out.Pebble, err = b.bare(ctx); err != nil {
+	if out.Pebble, err = b.bare(ctx, 4); err == nil {
+		out.OneKey, err = b.bare(ctx, 1)
+	}
+	if err != nil {
 		b.a.say("no figure of bare Pebble: %v", err)
 	}
 	p := b.a.progress("bench runs", int64(len(runs)))
@@ -169,11 +173,12 @@ func (b *bench) run(ctx context.Context, words []string, runs []*benchRun) (err 
 	p.end(int64(len(runs)))
 	return b.a.emit(out, func(t *table) {
 		t.row("one fsync", fmt.Sprintf("%.0f us", out.Fsync))
-		t.row("bare Pebble, 64 callers", out.Pebble)
+		t.row("bare Pebble, the same keys, 64 callers", out.Pebble)
+		t.row("bare Pebble, one key, 64 callers", out.OneKey)
 		t.row()
-		t.row("RUN", "ACKED/S", "BOTH/S", "LAG P50 MS", "LAG P99 MS", "WIRE BYTES", "DRAIN/S", "RSS MB")
+		t.row("RUN", "ACKED/S", "BOTH/S", "LAG P50 MS", "LAG P99 MS", "WIRE BYTES", "DRAIN/S", "RSS MB", "OF PEBBLE")
 		for _, r := range runs {
-			t.row(r.What, r.Acked, r.DurableBoth, r.LagP50, r.LagP99, r.WireBytes, r.Drain, r.RSS)
+			t.row(r.What, r.Acked, r.DurableBoth, r.LagP50, r.LagP99, r.WireBytes, r.Drain, r.RSS, r.RatioToPebble)
 		}
 	})
 }
@@ -212,15 +217,15 @@ func (b *bench) peer() *demoModule {
 }
 
 // bare has every node write into a bare store at once, as many processes as
-// the mirror has, and gives the least rate.
-func (b *bench) bare(ctx context.Context) (*float64, error) {
+// the mirror has, so many keys a write, and gives the least rate.
+func (b *bench) bare(ctx context.Context, keys int) (*float64, error) {
 	rates := make([]float64, len(b.mesh.modules))
 	errs := make([]error, len(rates))
 	var all sync.WaitGroup
 	for i, x := range b.mesh.modules {
 		all.Go(func() {
 			errs[i] = x.ask(ctx, func(c *client.Client) error {
-				r, err := c.Bench(ctx, admin.BenchRequest{Bare: true, Callers: 64, Bytes: b.bytes, Keys: "scattered", Warmup: b.warmup / 5, Duration: b.length / 2})
+				r, err := c.Bench(ctx, admin.BenchRequest{Bare: keys, Callers: 64, Bytes: b.bytes, Keys: "scattered", Warmup: b.warmup / 5, Duration: b.length / 2})
 				if err == nil {
 					rates[i] = r.AckedPerS
 				}
