@@ -267,13 +267,13 @@ func (n *Node) applyControl(old, st *control.State) error {
 	r := n.newRules(st)
 	if n.unproven.Load() {
 		for _, s := range r.shares {
-			s.Stream = origin.Stream{}
+			s.Stream, s.Stopped = origin.Stream{}, unprovenKey+", and no neighbour has compared positions yet"
 		}
 	}
 	for _, s := range r.shares {
 		n.mu.Lock()
-		if _, bad := n.notCurrent[s.Stream]; bad {
-			s.Stream = origin.Stream{}
+		if why, bad := n.notCurrent[s.Stream]; bad {
+			s.Stream, s.Stopped = origin.Stream{}, why
 		}
 		n.mu.Unlock()
 		if err := n.eng.MakeDirs(n.ctx, s.Root); err != nil {
@@ -296,10 +296,10 @@ func (n *Node) applyControl(old, st *control.State) error {
 	return nil
 }
 
-// controlLoop follows the control state; it ends with the node.
-func (n *Node) controlLoop() {
+// controlLoop follows the control state from cur on, which is in force; it
+// ends with the node.
+func (n *Node) controlLoop(cur *control.State) {
 	defer n.wg.Done()
-	cur := n.ctl.state()
 	t := time.NewTicker(500 * time.Millisecond)
 	defer t.Stop()
 	for {

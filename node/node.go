@@ -218,7 +218,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	go n.ownerLoop()
 	go n.watch()
 	go n.publishLoop()
-	go n.controlLoop()
+	go n.controlLoop(st)
 	go n.housekeep()
 	go n.snapshots()
 	if n.app, err = socket.Serve(d.file("app.sock"), n.newProcess, n.log); err != nil {

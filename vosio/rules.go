@@ -14,6 +14,8 @@ type Share struct {
 	// Stream is what this module writes the share's group under. A zero
 	// incarnation says that it has none now: writes get e$not_current.
 	Stream origin.Stream
+	// Stopped tells why there is no stream; it goes into the error.
+	Stopped string
 	// Waiting says that the share's state is still on its way here: writes
 	// wait for it, which is told apart from e$not_current.
 	Waiting bool

@@ -2,6 +2,7 @@ package vosio
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -147,7 +148,7 @@ func (t *tx) start(s *Share) error {
 		return errWaiting
 	}
 	if s.Stream.Incarnation == 0 {
-		return fmt.Errorf("write share %s: %w", s.Name, call.NotCurrent)
+		return fmt.Errorf("write share %s: %s: %w", s.Name, cmp.Or(s.Stopped, "this module has no stream for it"), call.NotCurrent)
 	}
 	if t.e.full.Load() {
 		return fmt.Errorf("write share %s: %w", s.Name, call.DiskFull)
