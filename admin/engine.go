@@ -48,6 +48,14 @@ type Engine interface {
 	// What would be lost is a WouldLose error, unless it is accepted.
 	FailoverCheck(ctx context.Context, r SwitchRequest) (*SwitchCheck, error)
 	FailoverStart(ctx context.Context, r SwitchRequest) (*SwitchReceipt, error)
+	// RecoverPlan and FollowPlan say what it takes to have control go on without
+	// a majority, and to follow where it did. Recover and Follow do it; what the
+	// plan finds unsafe is a Precondition, what is not accepted WouldLose. The
+	// node begins anew.
+	RecoverPlan(ctx context.Context) (*ControlRecovery, error)
+	Recover(ctx context.Context, r RecoverRequest) (*ControlRecovery, error)
+	FollowPlan(ctx context.Context, module string) (*ControlRecovery, error)
+	Follow(ctx context.Context, r RecoverRequest) (*ControlRecovery, error)
 	// LostRecords lists the lost-transaction files of all modules, LostFile gives
 	// one of this module.
 	LostRecords(ctx context.Context) ([]LostFile, error)

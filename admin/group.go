@@ -113,6 +113,8 @@ type SwitchReceipt struct {
 	Failed string    `json:"failed,omitempty"` // why it was rolled back
 	// Failover says that the owner before was gone.
 	Failover bool `json:"failover,omitempty"`
+	// Lineage is the control log that decided it, once control was recovered.
+	Lineage string `json:"lineage,omitempty"`
 	// Hooks are the programs that it called for, and what became of them.
 	Hooks []HookRun `json:"hooks,omitempty"`
 }

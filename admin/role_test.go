@@ -60,6 +60,14 @@ func (nothing) FailoverCheck(context.Context, SwitchRequest) (*SwitchCheck, erro
 func (nothing) FailoverStart(context.Context, SwitchRequest) (*SwitchReceipt, error) {
 	return nil, errNothing
 }
+func (nothing) RecoverPlan(context.Context) (*ControlRecovery, error) { return nil, errNothing }
+func (nothing) Recover(context.Context, RecoverRequest) (*ControlRecovery, error) {
+	return nil, errNothing
+}
+func (nothing) FollowPlan(context.Context, string) (*ControlRecovery, error) { return nil, errNothing }
+func (nothing) Follow(context.Context, RecoverRequest) (*ControlRecovery, error) {
+	return nil, errNothing
+}
 func (nothing) LostRecords(context.Context) ([]LostFile, error)             { return nil, errNothing }
 func (nothing) LostFile(context.Context, string) (*LostFile, error)         { return nil, errNothing }
 func (nothing) LostReplay(context.Context, LostChange) (*LostResult, error) { return nil, errNothing }
@@ -90,6 +98,8 @@ var inputs = map[string]string{
 	"start-failover":      `{"group":"g","to":"%west#m1"}`,
 	"replay-lost":         `{"name":"g.1.1"}`,
 	"discard-lost":        `{"name":"g.1.1"}`,
+	"recover-control":     `{}`,
+	"follow-control":      `{}`,
 	"create-access-token": `{"role":"viewer"}`,
 }
 

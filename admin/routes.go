@@ -85,6 +85,7 @@ func (a *API) routes() {
 	a.controlRoutes()
 	a.groupRoutes()
 	a.lostRoutes()
+	a.recoverRoutes()
 
 	register(a, route{id: "caught-up", method: http.MethodPost, path: "/v1/caught-up", summary: "Wait until all that the members have now is durable here", least: Viewer, here: true}, nil,
 		func(ctx context.Context, in *struct{ Body CaughtUpRequest }) (*CaughtUp, error) {

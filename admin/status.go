@@ -13,6 +13,7 @@ type Status struct {
 	UptimeS     float64        `json:"uptime_s"`
 	Leader      string         `json:"leader"` // of control; empty: unknown
 	Quorum      bool           `json:"quorum"`
+	Lineage     string         `json:"lineage,omitempty"` // of control, once it was recovered
 	Control     uint64         `json:"control_index"`
 	Epoch       uint64         `json:"policy_epoch"`
 	Alarms      []string       `json:"alarms"`

@@ -180,6 +180,9 @@ func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result,
 	if err != nil {
 		return control.Result{}, err
 	}
+	if err := n.superseded(); err != nil {
+		return control.Result{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	var last error
@@ -230,6 +233,9 @@ func (n *Node) proposeOnce(ctx context.Context, b []byte) (outcome, error) {
 			return outcome{}, errors.New("no leader")
 		}
 	}
+	if leader != n.dir.Number && n.mesh == nil {
+		return outcome{}, errors.New("no leader") // who begins a lineage will lead it
+	}
 	if leader == n.dir.Number {
 		return n.proposeHere(ctx, b)
 	}
@@ -246,6 +252,9 @@ func (n *Node) proposeOnce(ctx context.Context, b []byte) (outcome, error) {
 }
 
 func (n *Node) proposeHere(ctx context.Context, b []byte) (outcome, error) {
+	if err := n.superseded(); err != nil {
+		return outcome{}, err
+	}
 	v, _, err := n.raft.Propose(ctx, b)
 	if err != nil {
 		return outcome{}, err

@@ -349,13 +349,14 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 		add(admin.Fail, "target", "name an active member, not the owner, at which a route of the group starts", "%s cannot follow %s", to.Name, out.From)
 		return out, nil
 	}
+	checkLineage(out, to)
 	if w, ok := st.Switching(g.Number); ok {
 		add(admin.Fail, "switch", "wait for it, or \"drmesh switchover abort "+g.Name+"\"", "%s began a change of owner to %s", w.By, n.moduleName(w.To))
 	}
 	if _, ok := n.raft.Leader(); ok {
 		add(admin.Pass, "quorum", "", "the control group has a leader")
 	} else {
-		add(admin.Fail, "quorum", "bring more voters into reach", "the control group has no leader, as seen from %s", n.dir.Module)
+		add(admin.Fail, "quorum", "bring more voters into reach; if they are lost for good: \"drmesh failover start "+g.Name+" '"+to.Name+"' --force\"", "the control group has no leader, as seen from %s", n.dir.Module)
 	}
 	if _, err := n.askStanding(ctx, t.Owner, g.Number); err == nil {
 		add(admin.Fail, "owner", "use \"drmesh switchover start "+g.Name+" '"+to.Name+"'\"", "%s answers: it is not gone", out.From)
@@ -423,6 +424,13 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 		add(admin.Pass, "lost", "", "no lost transactions of the group are open")
 	}
 	return out, nil
+}
+
+// checkLineage finds a target that control went on without.
+func checkLineage(c *admin.SwitchCheck, to control.Member) {
+	if to.Behind {
+		c.Add(admin.Fail, "lineage", "\"drmesh control follow\" at "+to.Name, "control went on without %s, which has not followed yet", to.Name)
+	}
 }
 
 // scoped reports whether somebody else has what the owner acknowledged.

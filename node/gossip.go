@@ -15,11 +15,11 @@ import (
 // shows: link state decides, and control knows who is a member.
 type gossip struct{ s *member.Members }
 
-type gossipNet struct{ q *quicnet.Net }
+type gossipNet struct{ n *Node }
 
-func (g gossipNet) SendDatagram(m origin.Module, b []byte) error { return g.q.SendDatagram(m, b) }
+func (g gossipNet) SendDatagram(m origin.Module, b []byte) error { return g.n.net.SendDatagram(m, b) }
 func (g gossipNet) OpenStream(ctx context.Context, m origin.Module) (net.Conn, error) {
-	return g.q.Open(ctx, m, quicnet.Gossip)
+	return kinded(g).Open(ctx, m, quicnet.Gossip)
 }
 
 func (n *Node) openGossip() {
@@ -30,7 +30,7 @@ func (n *Node) openGossip() {
 		n.alarm("gossip does not run", err.Error())
 		return
 	}
-	s, err := member.Start(member.Config{Self: n.dir.Number, Instance: xxhash.Sum64String(print), Network: gossipNet{n.net},
+	s, err := member.Start(member.Config{Self: n.dir.Number, Instance: xxhash.Sum64String(print), Network: gossipNet{n},
 		Peers: func() []origin.Module {
 			var l []origin.Module
 			for _, m := range n.ctl.state().Members {
@@ -50,7 +50,7 @@ func (n *Node) openGossip() {
 	}
 	n.gossip.s = s
 	n.net.HandleDatagram(s.Datagram)
-	n.net.Handle(quicnet.Gossip, func(_ context.Context, p origin.Module, c quicnet.Stream) { s.Stream(p, c) })
+	kinded{n}.Handle(quicnet.Gossip, func(_ context.Context, p origin.Module, c net.Conn) { s.Stream(p, c) })
 }
 
 func (n *Node) closeGossip() {

@@ -369,21 +369,23 @@ func (n *Node) parted() {
 	}
 }
 
-// becomeActive tells control that a joiner has what it needs.
+// becomeActive tells control that a joiner has what it needs, and that one who
+// was left behind has followed.
 func (n *Node) becomeActive(st *control.State) {
 	m, ok := st.Member(n.dir.Number)
-	if !ok || m.Status != control.Joining {
+	if !ok || m.Status != control.Joining && !m.Behind || n.fenced.Load() != nil {
 		return
 	}
 	n.mu.Lock()
 	waiting := len(n.need) > 0
 	n.mu.Unlock()
-	if waiting {
+	u := &control.Update{Module: n.dir.Number, Following: m.Behind, Serving: m.Status == control.Joining && !waiting}
+	if !u.Following && !u.Serving {
 		return
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
 	defer cancel()
-	_, err := n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: &control.Update{Module: n.dir.Number, Serving: true}})
+	_, err := n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: u})
 	if err != nil && n.ctx.Err() == nil {
 		n.log.Debug("not active yet", "err", err)
 	}
@@ -417,7 +419,7 @@ func (n *Node) lead() {
 		case !m.Standing() && n.partingWith(m.Number):
 		case !m.Standing() && there[m.Number] && m.Number != n.dir.Number:
 			err = n.raft.Remove(ctx, m.Number)
-		case !m.Standing():
+		case !m.Standing(), m.Behind:
 		case !there[m.Number]:
 			err = n.raft.AddNonvoter(ctx, m.Number)
 		case ideal[m.Number] && !voter[m.Number]:

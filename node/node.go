@@ -60,23 +60,30 @@ type Node struct {
 	started  time.Time
 	disk     func(path string) (total, free uint64, err error)
 
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-	closing  sync.Once
-	closed   error // what close gave; set in closing
-	wants    atomic.Pointer[func(origin.Stream) bool]
-	leases   leases
-	scopes   scopes
-	absence  absence
-	hooks    hooks
-	losing   sync.Mutex    // one change of lost-transaction files at a time
-	lost     chan struct{} // capacity 1: lost-transaction files changed
-	beyond   atomic.Int64  // txns that came and lie beyond their stream's end
-	behindOn chan struct{} // capacity 1: a txn names tables that are not known here
-	owner    chan struct{} // capacity 1: the owner's duties are to be looked at
-	unproven atomic.Bool   // the directory may be a copy: see fingerprint.go
-	reload   chan struct{} // capacity 1: rules must be made anew
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	closing sync.Once
+	closed  error // what close gave; set in closing
+	wants   atomic.Pointer[func(origin.Stream) bool]
+	leases  leases
+	scopes  scopes
+	absence absence
+	hooks   hooks
+	// lineages are those of control that this module follows, from the first on;
+	// they do not change while the node runs.
+	lineages []uint32
+	fenced   atomic.Pointer[fence] // set: control went on without this module
+	newer    chan struct{}         // capacity 1: fenced was set
+	restart  chan struct{}         // closed when the node is to be served anew
+	again    sync.Once             // closes restart
+	losing   sync.Mutex            // one change of lost-transaction files at a time
+	lost     chan struct{}         // capacity 1: lost-transaction files changed
+	beyond   atomic.Int64          // txns that came and lie beyond their stream's end
+	behindOn chan struct{}         // capacity 1: a txn names tables that are not known here
+	owner    chan struct{}         // capacity 1: the owner's duties are to be looked at
+	unproven atomic.Bool           // the directory may be a copy: see fingerprint.go
+	reload   chan struct{}         // capacity 1: rules must be made anew
 
 	mu          sync.Mutex // protects what follows; never held across I/O
 	alarms      map[string]alarm
@@ -88,9 +95,10 @@ type Node struct {
 	rules       *rules
 	offsets     map[origin.Module]time.Duration
 	seen        seenSwitch
-	lacksTables uint64                      // the greatest policy epoch that a received txn named and that was not known
-	led         uint64                      // the term of raft in which this module has applied, as leader, what was decided before
-	parting     map[origin.Module]time.Time // modules that left a moment ago, and until when they are heard
+	others      map[origin.Module]control.Relation // modules of another lineage that were met
+	lacksTables uint64                             // the greatest policy epoch that a received txn named and that was not known
+	led         uint64                             // the term of raft in which this module has applied, as leader, what was decided before
+	parting     map[origin.Module]time.Time        // modules that left a moment ago, and until when they are heard
 }
 
 type alarm struct {
@@ -110,15 +118,23 @@ type ServeOptions struct {
 
 // Serve runs a module's node until ctx ends.
 func Serve(ctx context.Context, o ServeOptions) error {
-	n, err := Open(ctx, o)
-	if err != nil {
-		return err
+	for first := true; ; first = false {
+		n, err := Open(ctx, o)
+		if err != nil {
+			return err
+		}
+		if first && o.Ready != nil {
+			o.Ready()
+		}
+		select {
+		case <-ctx.Done():
+			return n.Close()
+		case <-n.restart:
+		}
+		if err := n.Close(); err != nil || ctx.Err() != nil {
+			return err
+		}
 	}
-	if o.Ready != nil {
-		o.Ready()
-	}
-	<-ctx.Done()
-	return n.Close()
 }
 
 // Open starts a node. Close it, or end ctx and close it.
@@ -137,7 +153,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		}
 		d.Admin = o.Admin
 	}
-	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), behindOn: make(chan struct{}, 1),
+	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.disk = o.disk; n.disk == nil {
@@ -166,6 +182,9 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.clock = clock.New(nil, max(n.j.LastStamp(), ceiling))
 	n.heads = newHeads(n.db, n.j, n.clock, d.key, ceiling)
+	if err := d.takeFollow(); err != nil {
+		return nil, err
+	}
 	if n.ctl, err = openPlane(d.file("control"), n.log); err != nil {
 		return nil, err
 	}
@@ -212,7 +231,8 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(8)
+	n.wg.Add(9)
+	go n.newerLoop()
 	go n.lostLoop()
 	go n.controlFromNeighbours()
 	go n.ownerLoop()
@@ -366,12 +386,28 @@ func (n *Node) addresses(m origin.Module) []string {
 
 // openControl starts raft, and makes the mesh on its founder's first start.
 func (n *Node) openControl(ctx context.Context) (err error) {
-	if n.raft, err = raftgroup.Start(raftgroup.Config{Dir: n.dir.path, Self: n.dir.Number, Bootstrap: n.dir.Founder, FSM: n.ctl,
-		Dial:          func(ctx context.Context, m origin.Module) (net.Conn, error) { return n.net.Open(ctx, m, quicnet.Raft) },
+	pending, err := n.pendingRecovery()
+	if err != nil {
+		return err
+	}
+	if n.lineages = n.ctl.state().Numbers(); pending != nil {
+		n.lineages = append(n.lineages, pending.Lineage)
+	}
+	if err := n.loadFence(); err != nil {
+		return err
+	}
+	streams := kinded{n}
+	if n.raft, err = raftgroup.Start(raftgroup.Config{Dir: n.dir.path, Self: n.dir.Number, Bootstrap: n.dir.Founder && n.ctl.state().Mesh == "", Recover: pending != nil, FSM: n.ctl,
+		Dial: func(ctx context.Context, m origin.Module) (net.Conn, error) {
+			return streams.Open(ctx, m, quicnet.Raft)
+		},
 		LeaderChanged: n.leaderChanged, Logger: n.log}); err != nil {
 		return err
 	}
-	n.net.Handle(quicnet.Raft, func(ctx context.Context, peer origin.Module, s quicnet.Stream) { n.raft.Accept(peer, s) })
+	streams.Handle(quicnet.Raft, func(_ context.Context, peer origin.Module, s net.Conn) { n.raft.Accept(peer, s) })
+	if pending != nil {
+		return n.beginLineage(ctx, pending)
+	}
 	if !n.dir.Founder || n.ctl.state().Mesh != "" {
 		return nil
 	}
@@ -390,13 +426,14 @@ func (n *Node) openControl(ctx context.Context) (err error) {
 
 // openMesh starts the moving of txns.
 func (n *Node) openMesh() {
-	n.mesh = mesh.New(mesh.Config{Self: n.dir.Number, MeshID: n.dir.MeshID, Network: network{n.net}, Source: source{n}, Sink: sink{n},
+	n.mesh = mesh.New(mesh.Config{Self: n.dir.Number, MeshID: n.dir.MeshID, Network: kinded{n}, Source: source{n}, Sink: sink{n},
 		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, May: n.mayPull,
 		Hurry: n.scopes.some, Logger: n.log})
 	n.mesh.HandleRPC("propose", n.servePropose)
 	n.mesh.HandleRPC("lease", n.serveLease)
 	n.mesh.HandleRPC("standing", n.serveStanding)
 	n.mesh.HandleRPC("redo", n.serveRedo)
+	n.mesh.HandleRPC("control view", n.serveControlView)
 	n.mesh.HandleRPC("vector", n.serveVector)
 	n.mesh.HandleRPC("account", n.serveAccount)
 	n.mesh.HandleRPC("pause", n.servePause)
@@ -432,25 +469,6 @@ func (n *Node) peers() []origin.Module {
 	}
 	return l
 }
-
-// network gives mesh the streams of quicnet.
-type network struct{ q *quicnet.Net }
-
-func (w network) Open(ctx context.Context, m origin.Module, k quicnet.Kind) (net.Conn, error) {
-	return w.q.Open(ctx, m, k)
-}
-
-func (w network) Pairs(m origin.Module) []quicnet.Path { return w.q.Pairs(m) }
-
-func (w network) OpenPath(ctx context.Context, m origin.Module, p quicnet.Path, k quicnet.Kind) (net.Conn, error) {
-	return w.q.OpenPath(ctx, m, p, k)
-}
-
-func (w network) Handle(k quicnet.Kind, fn func(context.Context, origin.Module, net.Conn)) {
-	w.q.Handle(k, func(ctx context.Context, m origin.Module, s quicnet.Stream) { fn(ctx, m, s) })
-}
-
-func (w network) RTT(m origin.Module) time.Duration { return w.q.PeerStats(m).RTT }
 
 // moduleName is %system#module, or the number where control does not know it.
 func (n *Node) moduleName(m origin.Module) string {

@@ -47,6 +47,13 @@ func (l *leases) holds(g origin.Group, epoch uint64) bool {
 	return x.epoch == epoch && time.Now().Before(x.until)
 }
 
+// drop takes all back.
+func (l *leases) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.until)
+}
+
 func (l *leases) grant(t term, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,6 +94,9 @@ func (n *Node) serveLease(ctx context.Context, from origin.Module, b []byte) ([]
 func (n *Node) giveLeases(ctx context.Context, to origin.Module, q leaseQuestion) (a leaseQuestion, err error) {
 	if !n.raft.IsLeader() {
 		return a, errors.New("lease: not the leader")
+	}
+	if err := n.superseded(); err != nil {
+		return a, err
 	}
 	// One who leads since a moment ago may not have applied what was decided
 	// before him.
@@ -178,7 +188,7 @@ func (n *Node) renewLeases(st *control.State) {
 			q.Terms = append(q.Terms, term{g.Number, t.Epoch})
 		}
 	}
-	if len(q.Terms) == 0 || n.raft == nil {
+	if len(q.Terms) == 0 || n.raft == nil || n.fenced.Load() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, leaseTime/2)
@@ -192,6 +202,9 @@ func (n *Node) renewLeases(st *control.State) {
 		return
 	}
 	for _, t := range a.Terms {
+		if n.fenced.Load() != nil {
+			return
+		}
 		n.leases.grant(t, asked.Add(leaseTime-leaseTime/20))
 	}
 	n.settleScopes()

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -41,8 +42,15 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 		s.State = "not_current"
 	}
 	n.mu.Unlock()
+	if l := st.Lineage(); l != 0 {
+		s.Lineage = fmt.Sprintf("%x", l)
+	}
 	for _, m := range st.Members {
-		s.Members = append(s.Members, admin.MemberStatus{Module: m.Name, Number: uint32(m.Number), Role: string(m.Role), Status: string(m.Status), Voter: m.Voter, Addresses: m.Addresses})
+		state := string(m.Status)
+		if m.Behind && m.Standing() {
+			state = "left behind"
+		}
+		s.Members = append(s.Members, admin.MemberStatus{Module: m.Name, Number: uint32(m.Number), Role: string(m.Role), Status: state, Voter: m.Voter, Addresses: m.Addresses})
 	}
 	s.Streams = n.streamStatus(st)
 	c, err := n.inboxes.count(n)

@@ -200,6 +200,7 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 		return out, nil
 	}
 	add(admin.Pass, "target", "", "%s is an active member, and a route of the group starts there", to.Name)
+	checkLineage(out, to)
 	if w, ok := st.Switching(g.Number); ok {
 		add(admin.Fail, "switch", "wait for it, or \"drmesh switchover abort "+g.Name+"\"", "%s began a change of owner to %s", w.By, n.moduleName(w.To))
 	}
@@ -351,6 +352,9 @@ func (n *Node) receipt(id string) (admin.SwitchReceipt, bool) {
 func (n *Node) receiptView(st *control.State, r control.Receipt) admin.SwitchReceipt {
 	x := admin.SwitchReceipt{ID: r.ID, Group: st.GroupName(r.Group), From: n.moduleName(r.From), To: n.moduleName(r.To), By: r.By,
 		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(r.Ended - max(r.Begun, r.Froze)), Failed: r.Failed, Failover: r.Failover}
+	if r.Lineage != 0 {
+		x.Lineage = fmt.Sprintf("%x", r.Lineage)
+	}
 	for _, h := range r.Hooks {
 		x.Hooks = append(x.Hooks, n.hookView(h))
 	}

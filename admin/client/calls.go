@@ -176,6 +176,27 @@ func (c *Client) FailoverStart(ctx context.Context, r admin.SwitchRequest) (*adm
 	return tell[*admin.SwitchReceipt](ctx, c, "/v1/failover", r)
 }
 
+// RecoverPlan says what it takes to have control go on from the module.
+func (c *Client) RecoverPlan(ctx context.Context) (*admin.ControlRecovery, error) {
+	return ask[*admin.ControlRecovery](ctx, c, "/v1/control/recover", nil)
+}
+
+// Recover has control go on from the module, whose node begins anew.
+func (c *Client) Recover(ctx context.Context, r admin.RecoverRequest) (*admin.ControlRecovery, error) {
+	return tell[*admin.ControlRecovery](ctx, c, "/v1/control/recover", r)
+}
+
+// FollowPlan says what it takes to follow the lineage of control that went on
+// without the module, or that of a module that is named.
+func (c *Client) FollowPlan(ctx context.Context, whose string) (*admin.ControlRecovery, error) {
+	return ask[*admin.ControlRecovery](ctx, c, "/v1/control/follow", url.Values{"whose": {whose}})
+}
+
+// Follow does it; the node begins anew.
+func (c *Client) Follow(ctx context.Context, r admin.RecoverRequest) (*admin.ControlRecovery, error) {
+	return tell[*admin.ControlRecovery](ctx, c, "/v1/control/follow", r)
+}
+
 // LostFiles lists the lost-transaction files of all modules.
 func (c *Client) LostFiles(ctx context.Context) ([]admin.LostFile, error) {
 	return ask[[]admin.LostFile](ctx, c, "/v1/lost", nil)

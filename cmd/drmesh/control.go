@@ -66,7 +66,7 @@ func (a *app) controlCommand() *cobra.Command {
 	f.DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for the members")
 	f.BoolVar(&dry, "dry-run", false, "show the plan only")
 	f.Uint64Var(&base, "base", 0, "refuse if the policy `epoch` in force is another one")
-	return nest("control", "The tables that say what is mirrored, from where to where", show, plan, apply, a.controlHistory(), a.controlRollback())
+	return nest("control", "The tables that say what is mirrored, from where to where", show, plan, apply, a.controlHistory(), a.controlRollback(), a.controlRecover(), a.controlFollow())
 }
 
 func (a *app) controlHistory() *cobra.Command {

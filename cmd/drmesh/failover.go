@@ -27,16 +27,20 @@ func (a *app) failoverCheck() *cobra.Command {
 
 func (a *app) failoverStart() *cobra.Command {
 	var timeout time.Duration
-	var dry, accept bool
+	var dry, accept, force bool
 	c := &cobra.Command{
 		Use:   "start GROUP MODULE",
 		Short: "Give GROUP to MODULE without its owner: fetch what survivors hold, end the owner's term there",
 		Args:  cobra.ExactArgs(2),
 		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
+			ask := admin.SwitchRequest{Group: args[0], To: args[1], Timeout: timeout, AcceptLoss: accept}
+			if force {
+				return a.forceFailover(c.Context(), cl, ask, dry)
+			}
 			if dry {
 				return a.showCheck(cl.FailoverCheck(c.Context(), args[0], args[1]))
 			}
-			r, err := cl.FailoverStart(c.Context(), admin.SwitchRequest{Group: args[0], To: args[1], Timeout: timeout, AcceptLoss: accept})
+			r, err := cl.FailoverStart(c.Context(), ask)
 			if err != nil {
 				return err
 			}
@@ -46,6 +50,7 @@ func (a *app) failoverStart() *cobra.Command {
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "roll it back if it has not ended after so long")
 	c.Flags().BoolVar(&dry, "dry-run", false, "check only")
 	c.Flags().BoolVar(&accept, "accept-loss", false, "go on although transactions are known of that no survivor has")
+	c.Flags().BoolVar(&force, "force", false, "without a majority of the voters: have control go on from this module first, in a new lineage; needs --accept-loss")
 	return c
 }
 
@@ -57,6 +62,9 @@ func (a *app) showReceipt(r *admin.SwitchReceipt) error {
 		t.row("last number before", r.Number)
 		t.row("writes stood still, ms", r.Still)
 		t.row("ended", r.Ended)
+		if r.Lineage != "" {
+			t.row("control lineage", r.Lineage+", which began without a majority of the voters")
+		}
 		hookRows(t, r.Hooks)
 	})
 }

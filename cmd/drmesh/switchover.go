@@ -31,12 +31,7 @@ func (a *app) showCheck(x *admin.SwitchCheck, err error) error {
 		return err
 	}
 	err = a.emit(x, func(t *table) {
-		for _, l := range x.Checks {
-			t.row(l.Level, l.Check, l.Text)
-			if l.Remedy != "" && l.Level != admin.Pass {
-				t.row("", "", "-> "+l.Remedy)
-			}
-		}
+		checkRows(t, x.Checks)
 	})
 	if err == nil && x.Level == admin.Fail {
 		err = admin.Errorf(admin.Precondition, "switchover_unsafe", "mend what is marked FAIL", "the group %s cannot go from %s to %s now", x.Group, x.From, x.To)
