@@ -439,29 +439,3 @@ func (n *Node) lead() {
 		}
 	}
 }
-
-// reportDepartures tells control what this module holds of the streams of
-// modules that leave.
-func (n *Node) reportDepartures(st *control.State) {
-	for _, d := range st.Departures {
-		need := false
-		for _, m := range st.Missing(d) {
-			need = need || m == n.dir.Number
-		}
-		if !need {
-			continue
-		}
-		rep := &control.ReportHeads{By: n.dir.Number, Of: d.Module}
-		for _, e := range n.j.Durable().Sorted() {
-			if e.Stream.Module == d.Module {
-				rep.Places = append(rep.Places, control.PlaceOf(e.Stream, e.Position))
-			}
-		}
-		ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
-		_, err := n.propose(ctx, &control.Command{Kind: control.KindReport, Report: rep})
-		cancel()
-		if err != nil && n.ctx.Err() == nil {
-			n.log.Debug("a departure is not reported yet", "of", d.Module, "err", err)
-		}
-	}
-}

@@ -92,6 +92,7 @@ type Node struct {
 	need        map[origin.Group]string // groups that need a snapshot, and why
 	idle        map[origin.Stream][]byte
 	paused      map[origin.Module]bool
+	sealed      map[origin.Module]bool // of departures under way; owned by controlLoop
 	rules       *rules
 	offsets     map[origin.Module]time.Duration
 	seen        seenSwitch
@@ -155,7 +156,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
-		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
+		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, sealed: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.disk = o.disk; n.disk == nil {
 		n.disk = diskOf
 	}
@@ -217,6 +218,13 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		return nil, err
 	}
 	n.histories.h = link.NewHistories(n.j)
+	sealed, err := seals(n.db)
+	if err != nil {
+		return nil, err
+	}
+	for m := range sealed {
+		n.sealed[m] = true
+	}
 	n.applier = apply.New(apply.Config{Engine: n.eng, Applied: n.j.Tails().Context(),
 		Comes: func(s origin.Stream) bool { return (*n.wants.Load())(s) },
 		Carry: func(origin.Stream) bool { return false },
@@ -225,6 +233,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 			p, ok := n.ctl.state().End(s)
 			return p.Seq, ok
 		},
+		Reported: n.reported, Sealed: sealed,
 		Ready: n.knowsTables, Hold: n.eng.Hold, Logger: n.log, Sick: n.sick})
 	if err := n.applyControl(nil, st); err != nil {
 		return nil, err

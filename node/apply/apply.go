@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,9 +35,15 @@ type Config struct {
 	Engine  Engine
 	Applied origin.Context           // what is applied at the start, own streams too
 	Comes   func(origin.Stream) bool // streams that come here
-	// End tells where a stream ends, if it does; nil: none has an end.
-	End   func(origin.Stream) (origin.Seq, bool)
-	Carry func(origin.Stream) bool // streams that are kept and relayed, not applied
+	// End tells where a stream ends, if it does; nil: none has an end. Nothing
+	// beyond takes effect. Retry follows when one becomes known.
+	End func(origin.Stream) (origin.Seq, bool)
+	// Reported tells the furthest that members report to hold of a stream
+	// whose module departs. nil: nothing.
+	Reported func(origin.Stream) origin.Seq
+	// Sealed are the modules that were sealed before the start; see Seal.
+	Sealed map[origin.Module]origin.Context
+	Carry  func(origin.Stream) bool // streams that are kept and relayed, not applied
 	// Ready tells whether a policy epoch is known here. A txn of an unknown
 	// one holds its stream until Retry.
 	Ready func(policy uint64) bool
@@ -73,12 +80,20 @@ type Applier struct {
 	woken bool // what Hold held back is to be looked at again
 	reset origin.Context
 	shut  []origin.Stream
+	seals []seal
 
 	gate   *causal.Gate // owned by the goroutine
 	held   map[origin.Stream][]item
 	since  map[origin.Stream]time.Time // of streams that Hold holds back: since when
 	sicken map[origin.Stream]bool
 	broken map[origin.Stream]bool // an entry could not be read: nothing behind it is taken
+	sealed map[origin.Module]origin.Context
+}
+
+// seal asks the goroutine to seal a module's streams, or to open them again.
+type seal struct {
+	module origin.Module
+	at     chan origin.Context // capacity 1; nil: open them
 }
 
 type run struct {
@@ -110,7 +125,8 @@ type item struct {
 // New starts an applier.
 func New(cfg Config) *Applier {
 	a := &Applier{cfg: cfg, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}, broken: map[origin.Stream]bool{}, since: map[origin.Stream]time.Time{}}
+		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}, broken: map[origin.Stream]bool{}, since: map[origin.Stream]time.Time{}, sealed: map[origin.Module]origin.Context{}}
+	maps.Copy(a.sealed, cfg.Sealed)
 	a.gate = a.newGate(cfg.Applied)
 	go a.loop()
 	return a
@@ -170,6 +186,92 @@ func (a *Applier) Shut(s origin.Stream) {
 	a.poke()
 }
 
+// Seal lets nothing more of a module's streams take effect than did, but for
+// what other members report to hold. It gives the seqs that were handed to the
+// engine; a second time, the same. So a report of them stays true: a module
+// that departs, or whose departure somebody else asked for, may go on sending.
+func (a *Applier) Seal(ctx context.Context, m origin.Module) (origin.Context, error) {
+	at := make(chan origin.Context, 1)
+	a.mu.Lock()
+	a.seals = append(a.seals, seal{m, at})
+	a.mu.Unlock()
+	a.poke()
+	select {
+	case c := <-at:
+		return c, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("seal the streams of module %d: %w", m, ctx.Err())
+	case <-a.done:
+		return nil, fmt.Errorf("seal the streams of module %d: the applier is closed", m)
+	}
+}
+
+// Unseal ends Seal, where the departure is over.
+func (a *Applier) Unseal(m origin.Module) {
+	a.mu.Lock()
+	a.seals = append(a.seals, seal{module: m})
+	a.mu.Unlock()
+	a.poke()
+}
+
+// seal runs on the goroutine.
+func (a *Applier) seal(x seal) {
+	if x.at == nil {
+		delete(a.sealed, x.module)
+		return
+	}
+	c, ok := a.sealed[x.module]
+	if !ok {
+		c = origin.Context{}
+		for s, q := range a.gate.At() {
+			if s.Module == x.module {
+				c[s] = q
+			}
+		}
+		a.sealed[x.module] = c
+	}
+	x.at <- c.Clone()
+}
+
+// limit is the gate's: of streams that are sealed.
+func (a *Applier) limit(s origin.Stream) (origin.Seq, bool) {
+	c, ok := a.sealed[s.Module]
+	if !ok {
+		return 0, false
+	}
+	q := c[s]
+	if a.cfg.Reported != nil {
+		q = max(q, a.cfg.Reported(s))
+	}
+	return q, true
+}
+
+// cut drops what waits beyond ends.
+func (a *Applier) cut() {
+	for _, it := range a.gate.Cut() {
+		it.Opaque.(item).lease.done(1)
+	}
+	if a.cfg.End == nil {
+		return
+	}
+	for s, l := range a.held {
+		end, ok := a.cfg.End(s)
+		if !ok {
+			continue
+		}
+		i := slices.IndexFunc(l, func(it item) bool { return it.txn.Dot.Seq > end })
+		if i < 0 {
+			continue
+		}
+		for _, it := range l[i:] {
+			it.lease.done(1)
+		}
+		if a.held[s] = l[:i:i]; i == 0 {
+			delete(a.held, s)
+		}
+	}
+}
+
 // maxHold bounds how long a txn is held back for a program.
 const maxHold = 200 * time.Millisecond
 
@@ -218,8 +320,8 @@ func (a *Applier) loop() {
 		case <-a.wake:
 		}
 		a.mu.Lock()
-		inbox, own, retry, reset, shut, woken := a.inbox, a.own, a.retry, a.reset, a.shut, a.woken
-		a.inbox, a.own, a.retry, a.reset, a.shut, a.woken = nil, nil, false, nil, nil, false
+		inbox, own, retry, reset, shut, woken, seals := a.inbox, a.own, a.retry, a.reset, a.shut, a.woken, a.seals
+		a.inbox, a.own, a.retry, a.reset, a.shut, a.woken, a.seals = nil, nil, false, nil, nil, false, nil
 		a.mu.Unlock()
 		if reset != nil {
 			for s := range a.held {
@@ -228,6 +330,9 @@ func (a *Applier) loop() {
 			clear(a.broken)
 			clear(a.since)
 			a.gate = a.newGate(reset)
+		}
+		for _, x := range seals {
+			a.seal(x)
 		}
 		if woken {
 			a.gate.Resume()
@@ -239,6 +344,7 @@ func (a *Applier) loop() {
 			a.gate.Applied(d)
 		}
 		if retry {
+			a.cut()
 			for _, s := range a.heldStreams() {
 				l := a.held[s]
 				delete(a.held, s)
@@ -365,5 +471,6 @@ func (a *Applier) newGate(applied origin.Context) *causal.Gate {
 	g := causal.New(applied)
 	g.Subscribe(a.cfg.Comes)
 	g.Ends(a.cfg.End)
+	g.Limits(a.limit)
 	return g
 }

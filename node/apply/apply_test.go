@@ -26,6 +26,8 @@ type bench struct {
 	epoch uint64        // the policy epoch known here
 	ahead time.Duration // of all stamps above 100
 
+	reported map[origin.Module]origin.Seq
+	ends     map[origin.Module]origin.Seq
 	hold     map[string]time.Duration // by txn: for how long they have to wait
 	got      []string                 // what the committer was handed, in order
 	closed   bool                     // the committer takes nothing any more
@@ -165,6 +167,22 @@ func (b *bench) line(text string) string {
 			b.t.Fatal(err)
 		}
 		time.Sleep(d)
+	case "seal":
+		m := number(b.t, rest[1:])
+		c, err := b.a.Seal(context.Background(), origin.Module(m))
+		return fmt.Sprintf("m%d:%d, %v", m, c[stream(m)], err)
+	case "unseal":
+		b.a.Unseal(origin.Module(number(b.t, rest[1:])))
+	case "reported", "end": // m2:7
+		x := dots(b.t, []string{rest})[0]
+		b.set(func() {
+			if verb == "end" {
+				b.ends[x.Stream.Module] = x.Seq
+			} else {
+				b.reported[x.Stream.Module] = x.Seq
+			}
+		})
+		b.a.Retry()
 	case "shut":
 		b.a.Shut(stream(number(b.t, rest[1:])))
 	case "reset":
@@ -254,6 +272,50 @@ deliver m2 after 0: m1:3
 own m1:2
 ->
 own m1:3
+-> applied m2:1; released m2:1..1`},
+
+		{name: "of a sealed module nothing more takes effect but what others report", transcript: `
+deliver m2 after 0: ,
+-> applied m2:1 m2:2; released m2:1..2
+seal m2
+-> m2:2, <nil>
+deliver m2 after 2: , , ,
+->
+deliver m3 after 0:
+-> applied m3:1; released m3:1..1
+seal m2
+-> m2:2, <nil>
+reported m2:4
+-> applied m2:3 m2:4
+end m2:4
+-> released m2:3..6
+unseal m2
+->`},
+
+		{name: "what waits beyond an end is dropped when the end is known", transcript: `
+deliver m2 after 0: m3:1, , ,
+->
+deliver m4 after 0: m2:4
+->
+end m2:2
+->
+deliver m3 after 0:
+-> applied m3:1 m2:1 m2:2 m4:1; released m3:1..1 m2:1..4 m4:1..1`},
+
+		{name: "so is what waits for tables", transcript: `
+deliver m2 after 0: , policy=2, policy=2
+-> applied m2:1; told m2 apply m2.1/g1:2: policy epoch 2 is not known here yet
+end m2:2
+->
+epoch 2
+-> applied m2:2; released m2:1..3; told m2 goes on`},
+
+		{name: "a departure that is over opens what is sealed", transcript: `
+seal m2
+-> m2:0, <nil>
+deliver m2 after 0:
+->
+unseal m2
 -> applied m2:1; released m2:1..1`},
 
 		{name: "streams that do not come here are not waited for", transcript: `
@@ -408,7 +470,7 @@ deliver m2 after 1: ,
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &bench{t: t, epoch: 1, ahead: time.Hour, hold: map[string]time.Duration{}}
+				b := &bench{t: t, epoch: 1, ahead: time.Hour, hold: map[string]time.Duration{}, reported: map[origin.Module]origin.Seq{}, ends: map[origin.Module]origin.Seq{}}
 				b.a = New(Config{Engine: b, Applied: origin.Context{},
 					Comes: func(s origin.Stream) bool { return s.Module != 9 },
 					Carry: func(s origin.Stream) bool { return s.Module == 8 },
@@ -418,6 +480,17 @@ deliver m2 after 1: ,
 						return p <= b.epoch
 					},
 					Hold: b.wait,
+					Reported: func(s origin.Stream) origin.Seq {
+						b.mu.Lock()
+						defer b.mu.Unlock()
+						return b.reported[s.Module]
+					},
+					End: func(s origin.Stream) (origin.Seq, bool) {
+						b.mu.Lock()
+						defer b.mu.Unlock()
+						q, ok := b.ends[s.Module]
+						return q, ok
+					},
 					Ahead: func(s origin.Stamp) time.Duration {
 						b.mu.Lock()
 						defer b.mu.Unlock()

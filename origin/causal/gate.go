@@ -51,6 +51,7 @@ type Gate struct {
 	applied origin.Context
 	comes   func(origin.Stream) bool
 	end     func(origin.Stream) (origin.Seq, bool)
+	limit   func(origin.Stream) (origin.Seq, bool)
 	queues  map[origin.Stream]*queue
 	order   []origin.Stream // of queues that hold something, sorted
 	shut    map[origin.Stream]bool
@@ -85,6 +86,51 @@ func (g *Gate) Subscribe(comes func(origin.Stream) bool) {
 // Ends says where streams end: what a context names beyond is of nobody's, and
 // not waited for. nil: no stream has an end.
 func (g *Gate) Ends(end func(origin.Stream) (origin.Seq, bool)) { g.end = end }
+
+// Limits says up to where a stream is taken for now: what lies beyond waits.
+// nil: no stream has a limit. An end is one too.
+func (g *Gate) Limits(limit func(origin.Stream) (origin.Seq, bool)) { g.limit = limit }
+
+// allows reports whether a dot lies within its stream's limits.
+func (g *Gate) allows(d origin.Dot) bool {
+	for _, f := range []func(origin.Stream) (origin.Seq, bool){g.limit, g.end} {
+		if f != nil {
+			if q, ok := f(d.Stream); ok && d.Seq > q {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Cut drops what is held beyond the ends of streams, and gives it back: it is
+// of nobody's. It is called when ends become known.
+func (g *Gate) Cut() (dropped []Item) {
+	if g.end == nil {
+		return nil
+	}
+	for _, s := range slices.Clone(g.order) {
+		end, ok := g.end(s)
+		q := g.queues[s]
+		if !ok || q.last <= end {
+			continue
+		}
+		n := 0
+		for n < len(q.items) && q.items[n].Dot.Seq <= end {
+			n++
+		}
+		for _, it := range q.items[n:] {
+			q.bytes -= it.Bytes
+			dropped = append(dropped, it)
+		}
+		clear(q.items[n:])
+		if q.items, q.last = q.items[:n], end; n == 0 {
+			delete(g.queues, s)
+			g.unlist(s)
+		}
+	}
+	return dropped
+}
 
 // asks is the seq that a part of a context asks for.
 func (g *Gate) asks(e origin.StreamSeq) origin.Seq {
@@ -139,6 +185,9 @@ func (g *Gate) Ready() (Item, bool) {
 		it := q.items[0]
 		if g.back[s] || it.Dot.Seq != g.applied[s]+1 {
 			continue // given back, or one was given and not yet told to Applied
+		}
+		if !g.allows(it.Dot) {
+			continue
 		}
 		if _, waits := g.lacks(&it); waits {
 			continue
@@ -201,6 +250,9 @@ func (g *Gate) unlist(s origin.Stream) {
 		g.order = slices.Delete(g.order, i, i+1)
 	}
 }
+
+// At is what took effect: the gate's own, not to be changed.
+func (g *Gate) At() origin.Context { return g.applied }
 
 // Applied tells that a txn took effect, and with it all before it in its
 // stream. What is held of them is dropped.
