@@ -169,6 +169,13 @@ func (s *fileStat) load(r pebble.Reader, id origin.FileID) error {
 	s.withheld.Store(n[3])
 	s.parked.Store(n[4])
 	s.highest = -1
+	if s.queue != nil && len(v) > 0 {
+		x, w := binary.Varint(v)
+		if w <= 0 {
+			return fmt.Errorf("open counts of file %v: damaged", id)
+		}
+		s.queue.last = x
+	}
 	return nil
 }
 
@@ -176,6 +183,9 @@ func (s *fileStat) save(b *pebble.Batch, id origin.FileID) error {
 	var v []byte
 	for _, n := range []int64{s.records.Load(), s.bytes.Load(), s.foreign.Load(), s.withheld.Load(), s.parked.Load()} {
 		v = binary.AppendVarint(v, n)
+	}
+	if s.queue != nil {
+		v = binary.AppendVarint(v, s.queue.sent())
 	}
 	return b.Set(appendFileKey(nil, keyCounts, id), v, nil)
 }

@@ -37,7 +37,7 @@ func (e *Engine) twin(ctx context.Context, process string, src *file, to string)
 	}
 	find := func(*place) (*file, error) { return e.cat.file(id), nil }
 	for _, ix := range src.indexes {
-		if ix.Local {
+		if ix.Local || ix.Name == deliveryIndex && isQueue(src.org) {
 			continue
 		}
 		if _, err := e.createIndexOn(ctx, process, to, ix.Index, find); err != nil {

@@ -41,6 +41,7 @@ type fileStat struct {
 	foreign  atomic.Int64 // records whose address is neither number nor identity key, in a keyed file
 	withheld atomic.Int64
 	parked   atomic.Int64
+	queue    *queueStat // of a queue of registers; nil of others
 	// highest is the highest record number; -1: unknown, look it up. Owned
 	// by the committer.
 	highest int64
@@ -253,6 +254,12 @@ func (c *catalog) rebuild(s *shareCatalog, id origin.FileID) *file {
 	}
 	for _, x := range s.defs[id] {
 		f.indexes = append(f.indexes, x)
+	}
+	if isStoredQueue(f.org) {
+		f.indexes = append(f.indexes, newDelivery())
+		if f.stat.queue == nil {
+			f.stat.queue = &queueStat{}
+		}
 	}
 	slices.SortFunc(f.indexes, func(a, b *index) int { return strings.Compare(a.Name, b.Name) })
 	if f.org == call.OrgSequential {

@@ -89,6 +89,7 @@ type change struct {
 	// says that it did. Without, the write has seen all.
 	seen    []origin.OpDot
 	hasSeen bool
+	limit   int64 // of an insert, if it is not 0: e$queue_full when so many stand
 }
 
 // expectation is a register that a transaction read or wrote: if other
@@ -484,6 +485,12 @@ func (c *committer) cut() {
 	c.waiters = nil
 	clear(c.touched)
 	clear(c.streams)
+	for fl := range c.stats {
+		if fl.stat.queue != nil {
+			fl.stat.queue.arrived()
+		}
+		e.watches.happened(fl.id)
+	}
 	clear(c.stats)
 	c.scanDue()
 }

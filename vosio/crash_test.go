@@ -80,6 +80,10 @@ func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries 
 	ctx := context.Background()
 	ship(t, e, b, origin.Stream{Group: 1, Module: 1, Incarnation: 1})
 	g := b.fileByID(f.id)
+	mq, err := b.file("%s#d>main>queue")
+	if err != nil {
+		t.Fatal(err)
+	}
 	key := func(s string) []byte { return record.AppendKey(nil, f.identity.number, []byte(s)) }
 	commit := func(chs ...change) {
 		if _, err := b.commit(ctx, "far", chs); err != nil {
@@ -87,6 +91,7 @@ func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries 
 		}
 	}
 	for i := range 12 {
+		commit(change{file: mq, kind: insert, data: appendMessage(nil, &message{priority: i % 3, id: int64(i), body: fmt.Appendf(nil, "far %d", i)})})
 		commit(change{file: g, kind: insert, data: fmt.Appendf(nil, "9%03d%c-far", i, 'a'+i%4)})
 	}
 	commit(change{file: g, kind: rewrite, addr: key("9003"), data: []byte("9003z-far")}, change{file: g, kind: remove, addr: key("9004")},
@@ -134,6 +139,10 @@ func crashRun(t *testing.T, keep int, interval time.Duration) {
 	own := origin.Stream{Group: 1, Module: 1, Incarnation: 1}
 	ctx := context.Background()
 	f := keyedFile(t, e, "%s#d>main>a")
+	mq, err := e.createFile(ctx, "test", "%s#d>main>queue", call.OrgMsgQueue, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	txns, entries := foreign(t, e, f)
 	if interval > 0 {
 		rules := newOneShare(1)
@@ -188,6 +197,37 @@ func crashRun(t *testing.T, keep int, interval time.Duration) {
 		for i := range txns {
 			if err := e.Apply(ctx, txns[i], entries[i], false); err != nil {
 				t.Error(err)
+			}
+		}
+	}()
+	wg.Add(1)
+	go func() { // sends and takes messages, some together with a record
+		defer wg.Done()
+		p := e.NewProcess("server")
+		defer p.Close()
+		cl := call.Client{Caller: p}
+		port, err := cl.OpenQueue(ctx, "%s#d>main>queue", call.Server, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for i := range 20 {
+			send := []change{{file: mq, kind: insert, data: appendMessage(nil, &message{priority: i % 20, id: int64(i + 1), subject: "near", body: fmt.Appendf(nil, "near %d", i)})}}
+			if i%4 == 0 {
+				send = append(send, change{file: f, kind: insert, data: fmt.Appendf(nil, "7%03dq-sent", i)})
+			}
+			out, err := e.commit(ctx, "test", send)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if interval == 0 {
+				c.ack(own, out[0].dot.Seq)
+			}
+			if i%3 == 0 {
+				if _, err := cl.Receive(ctx, port, "near", true); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	}()

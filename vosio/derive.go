@@ -55,6 +55,9 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 			if err := t.setLater(t.key); err != nil {
 				return err
 			}
+			if f.stat.queue != nil {
+				f.stat.queue.arrives(t.key[filePrefix+4:])
+			}
 			t.claimChanged(f, ix, newKey)
 		}
 	}

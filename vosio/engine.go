@@ -98,8 +98,12 @@ type Engine struct {
 		list map[*Process]struct{}
 		last uint64 // the number of the youngest
 	}
-	locks  lockTable
-	stable stables
+	locks   lockTable
+	stable  stables
+	queues  openQueues
+	watches watches
+	waiting atomic.Int64  // calls that wait for something to happen to a file
+	ending  chan struct{} // closed when Close begins: waits end
 
 	// Duplicates counts remote txns dropped because they were applied
 	// already: the loops suppressed.
@@ -122,8 +126,9 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, db: cfg.DB, j: cfg.Journal, cat: newCatalog(),
-		queue: make(chan *request, 1024), acks: make(chan *flight, 2), landed: make(chan struct{}, 1), closed: make(chan struct{}),
+		queue: make(chan *request, 1024), acks: make(chan *flight, 2), landed: make(chan struct{}, 1), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
+	e.queues.list = map[origin.FileID]*openQueue{}
 	e.rules.Store(&cfg.Rules)
 	e.cat.setPartial(cfg.Rules)
 	e.procs.list = map[*Process]struct{}{}
@@ -153,6 +158,7 @@ func Open(cfg Config) (*Engine, error) {
 // acknowledged is durable.
 func (e *Engine) Close() error {
 	e.once.Do(func() {
+		close(e.ending)
 		e.procs.Lock()
 		var ps []*Process
 		for p := range e.procs.list {
@@ -198,6 +204,7 @@ func (e *Engine) SetRules(r Rules) error {
 	}
 	e.rules.Store(&r)
 	e.cat.setPartial(r)
+	e.watches.all() // who takes messages may be another
 	return nil
 }
 

@@ -22,7 +22,8 @@ import (
 type oneShare struct{ s *Share }
 
 func newOneShare(self origin.Module) oneShare {
-	return oneShare{&Share{Name: "main", Group: 1, Stream: origin.Stream{Group: 1, Module: self, Incarnation: 1}, Root: "%s#d>main", Policy: 1}}
+	return oneShare{&Share{Name: "main", Group: 1, Stream: origin.Stream{Group: 1, Module: self, Incarnation: 1}, Root: "%s#d>main", Policy: 1,
+		Takes: func() bool { return self == 1 }}}
 }
 
 func (r oneShare) Locate(full string) (*Share, string) {

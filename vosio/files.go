@@ -39,7 +39,11 @@ func (p *Process) createFile(ctx context.Context, q *call.Request, _ *call.Reply
 		if q.Size < 1 || q.Size > 32767 {
 			return fmt.Errorf("create %s: record size %d: %w", full, q.Size, call.InvalidRecordSize)
 		}
-	case call.OrgSequential:
+	case call.OrgSequential, call.OrgMsgQueue, call.OrgOneWayQueue:
+	case call.OrgServerQueue, call.OrgDirectQueue:
+		if p.e.resolve(full).share != nil {
+			return fmt.Errorf("create %s: a %s is of one module, and has no place in a share: %w", full, strings.ReplaceAll(call.OrgName(org), "_", " "), call.InvalidFileType)
+		}
 	default:
 		return fmt.Errorf("create %s: organization %d: %w", full, org, call.NotAvailable)
 	}
@@ -133,6 +137,11 @@ func (p *Process) setSwitch(ctx context.Context, q *call.Request, name string, e
 }
 
 func (p *Process) setTransactionFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
+	if full, err := p.fullPath(q.Path); err == nil {
+		if f, err := p.e.file(full); err == nil && isMemoryQueue(f.org) {
+			return fmt.Errorf("protect %s, a queue in memory: %w", full, call.InvalidFileType)
+		}
+	}
 	return p.setSwitch(ctx, q, attrTransaction, true)
 }
 
@@ -301,6 +310,9 @@ func (p *Process) copyFile(ctx context.Context, q *call.Request, _ *call.Reply) 
 	src, err := e.readable(from)
 	if err != nil {
 		return err
+	}
+	if isQueue(src.org) {
+		return fmt.Errorf("copy %s, a queue: %w", from, call.InvalidFileType)
 	}
 	old, err := e.file(to)
 	switch {

@@ -71,6 +71,9 @@ func (e *Engine) info(f *file) FileInfo {
 		i.Path = s.Root + ">" + f.shown
 	}
 	for _, x := range f.indexes {
+		if isQueue(f.org) {
+			break // its index is no one's
+		}
 		i.Indexes = append(i.Indexes, x.Index)
 	}
 	if f.identity != nil {

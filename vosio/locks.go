@@ -200,11 +200,11 @@ func (l *lockTable) inUse(o lock.Owner, f origin.FileID) bool {
 	return l.t.Locked(o, fileObject(f))
 }
 
-// LockWaits is how many calls wait for a lock now.
+// LockWaits is how many calls wait for a lock now, or on a queue or pipe.
 func (e *Engine) LockWaits() int {
 	e.locks.mu.Lock()
 	defer e.locks.mu.Unlock()
-	return e.locks.t.Waiting()
+	return e.locks.t.Waiting() + int(e.waiting.Load())
 }
 
 // LockCount is how many files and records are locked now.

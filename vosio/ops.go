@@ -193,6 +193,9 @@ func (e *Engine) truncateFile(ctx context.Context, process, full string) error {
 		if err := f.mayBeEmptied(); err != nil {
 			return fmt.Errorf("truncate %s: %w", full, err)
 		}
+		if isQueue(f.org) {
+			return fmt.Errorf("truncate %s, a queue: %w", full, call.InvalidFileType)
+		}
 		return t.addTruncate(f)
 	})
 }
@@ -230,6 +233,9 @@ func (e *Engine) createIndexOn(ctx context.Context, process, full string, def re
 		f, err := find(p)
 		if err != nil {
 			return err
+		}
+		if isQueue(f.org) {
+			return fmt.Errorf("create_index %s, a queue: %w", full, call.InvalidFileType)
 		}
 		if f.index(def.Name) != nil {
 			return fmt.Errorf("create_index %s %s: %w", full, def.Name, call.IndexExists)
@@ -280,6 +286,9 @@ func (e *Engine) deleteIndex(ctx context.Context, process, full, name string) er
 			return err
 		}
 		x := f.index(name)
+		if isQueue(f.org) {
+			return fmt.Errorf("delete_index %s, a queue: %w", full, call.InvalidFileType)
+		}
 		switch {
 		case x == nil:
 			return fmt.Errorf("delete_index %s %s: %w", full, name, call.IndexNotFound)

@@ -35,6 +35,11 @@ type port struct {
 	held       map[string]struct{} // record locks that outlast a call
 	partial    []byte              // of a record that s$seq_write is to complete
 
+	noWait      bool          // calls that would wait do not
+	limit       time.Duration // of its waits on queues and pipes; 0: none
+	longest     int           // message that its open on a queue allows
+	seenMessage *exchange     // looked at last, of a queue in memory
+
 	// Position: section numbers are not needed to read it. cur is the record
 	// last read, written or positioned to; next is what s$seq_read gives.
 	cur        *rec
@@ -143,6 +148,11 @@ func (p *Process) close(ctx context.Context, q *call.Request, _ *call.Reply) err
 }
 
 func (p *Process) closePort(x *port) {
+	if x.isOpen && (x.serves() || x.requests()) {
+		p.e.queues.closed(x.file, x)
+		p.e.watches.happened(x.file)
+		x.seenMessage = nil
+	}
 	if x.isOpen {
 		p.e.locks.releaseAll(x.owner)
 		p.e.locks.freeRegions(x.owner, x.file)
@@ -177,6 +187,8 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 	switch {
 	case x.isOpen:
 		return fmt.Errorf("open port %d: %w", x.id, call.PortAlreadyOpen)
+	case q.IO >= call.Requester && q.IO <= call.ReceiveOnlyServer:
+		return p.openQueue(ctx, x, q)
 	case (q.IO < call.Input || q.IO > call.DirtyInput) && q.IO != call.StableInput:
 		return fmt.Errorf("open %s: I/O type %d: %w", x.path, q.IO, call.InvalidIOType)
 	case q.Lock < call.SetLockDontWait || q.Lock > call.ImplicitLocking:
@@ -210,6 +222,9 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 			return err
 		}
 		created = true
+	}
+	if isQueue(f.org) {
+		return fmt.Errorf("open %s, a queue: I/O type %d: %w", x.path, q.IO, call.InvalidIOType)
 	}
 	if stable {
 		if err := openStable(x, f, q); err != nil {
@@ -371,13 +386,18 @@ func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte,
 // that loses, or has waited for too long, is aborted.
 func (p *Process) lockInTransaction(ctx context.Context, x *port, object string, m lock.Mode, limit time.Duration, busy call.Code) error {
 	if p.txn.aborted.Load() {
-		return fmt.Errorf("lock a record of %s: %w", x.path, call.TPAborted)
+		return p.txn.lost("lock a record of " + x.path)
 	}
 	err := p.e.locks.acquire(ctx, p.txn.owner, object, m, limit, busy)
 	if c := call.CodeOf(err); err != nil && (c == call.TPAborted || c == call.Timeout) {
-		p.txn.aborted.Store(true)
+		why := "others waited for it in a circle"
+		if c == call.Timeout {
+			why = fmt.Sprintf("it waited for a lock for %v", limit)
+		}
+		p.txn.abort(why)
 		p.e.locks.releaseAll(p.txn.owner)
-		err = call.TPAborted
+		p.e.watches.all()
+		return p.txn.lost("lock a record of " + x.path)
 	}
 	if err != nil {
 		return fmt.Errorf("lock a record of %s: %w", x.path, err)

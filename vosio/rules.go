@@ -28,6 +28,11 @@ type Share struct {
 	// this moment. It is asked when a change gets its place; while it says no,
 	// writes wait.
 	Lease func() bool
+	// Takes, if it is not nil, tells whether this module may take messages off
+	// the share's queues at this moment, as their one consuming owner; it is
+	// asked again when the taking gets its place. nil: another module is that,
+	// or none.
+	Takes func() bool
 	// Acknowledge, if it is not nil, passes a change on that is as durable here
 	// as the share asks: to answer, now or later, from any goroutine. It must
 	// not block.

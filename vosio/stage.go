@@ -194,6 +194,16 @@ func (t *tx) runChanges() error {
 		if s != nil && group != 0 && s.Group != group {
 			return fmt.Errorf("commit: %w", call.TwoGroups)
 		}
+		if s != nil && chs[i].kind == remove && isQueue(f.org) {
+			// The owner is asked again in the committer's turn: whatever is
+			// taken from here on is taken under the rules in force.
+			switch ok, err := t.e.deliver(f); {
+			case err != nil:
+				return err
+			case !ok:
+				return errNoLease
+			}
+		}
 		if s != nil {
 			group = s.Group
 			if share == nil || s.Interval == 0 {
@@ -457,6 +467,9 @@ func (t *tx) planChange(i int, ch *change) error {
 	op := origin.Operation{Kind: origin.Write, File: f.id, Address: addr, Data: ch.data, Life: 1 + greatestLife(t.standing)}
 	switch ch.kind {
 	case insert:
+		if ch.limit > 0 && f.stat.records.Load() >= ch.limit {
+			return fmt.Errorf("write %s: %d messages: %w", f.rel, ch.limit, call.QueueFull)
+		}
 		if cur != nil {
 			if f.numbered() {
 				return fmt.Errorf("write %s record %s: %w", f.rel, record.String(addr), call.RecordAlreadyExists)

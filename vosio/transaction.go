@@ -33,6 +33,22 @@ type transaction struct {
 	// aborted is set by whoever made it lose: a deadlock's winner, or a lock
 	// that took too long.
 	aborted atomic.Bool
+	why     atomic.Pointer[string]  // it was: the reason
+	queued  map[origin.FileID]int64 // messages sent, less those received
+}
+
+// abort makes a transaction lose, from any goroutine.
+func (t *transaction) abort(why string) {
+	t.why.CompareAndSwap(nil, &why)
+	t.aborted.Store(true)
+}
+
+// lost is what a call of a transaction that was aborted gives.
+func (t *transaction) lost(op string) error {
+	if why := t.why.Load(); why != nil {
+		return fmt.Errorf("%s: %s: %w", op, *why, call.TPAborted)
+	}
+	return fmt.Errorf("%s: %w", op, call.TPAborted)
 }
 
 // netChange is what a transaction does to one record in the end.
@@ -72,8 +88,11 @@ func (p *Process) startRanked(priority int) error {
 		return fmt.Errorf("start transaction: %w", call.TransactionRunning)
 	}
 	t := &transaction{owner: p.e.locks.owner(p.number), overlay: p.e.overlay(), byAddr: map[string]*netChange{}, reads: map[string]expectation{},
-		touched: map[origin.FileID]bool{}, saved: map[*port]savedPosition{}}
-	p.e.locks.rank(t.owner, priority, func() { t.aborted.Store(true) })
+		touched: map[origin.FileID]bool{}, queued: map[origin.FileID]int64{}, saved: map[*port]savedPosition{}}
+	p.e.locks.rank(t.owner, priority, func() {
+		t.abort("others waited for it in a circle")
+		p.e.watches.all() // what it held is free
+	})
 	if t.hungry = p.losses >= patience; t.hungry {
 		p.e.locks.starve(t.owner)
 	}
@@ -105,7 +124,7 @@ func (t *transaction) noteRead(p *Process, f *file, r *rec) {
 func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change) (committed, error) {
 	f := ch.file
 	if t.aborted.Load() {
-		return committed{}, fmt.Errorf("write %s: %w", x.path, call.TPAborted)
+		return committed{}, t.lost("write " + x.path)
 	}
 	if len(t.net) >= maxTransaction {
 		return committed{}, fmt.Errorf("write %s: %w", x.path, call.TxnTooLarge)
@@ -226,7 +245,7 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 	}
 	if t.aborted.Load() {
 		// The program must abort it before it starts another.
-		return fmt.Errorf("commit transaction: %w", call.TPAborted)
+		return t.lost("commit transaction")
 	}
 	chs, of := t.changes()
 	var expect []expectation
@@ -238,8 +257,9 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 		err = p.e.stands(expect)
 	}
 	if err != nil {
-		t.aborted.Store(true)
+		t.abort("its commit failed: " + err.Error())
 		p.e.locks.releaseAll(t.owner)
+		p.e.watches.all()
 		c := call.CodeOf(err)
 		switch c {
 		case call.TPAborted, call.InvalidDuplicateKey, call.RecordNotFound, call.RecordAlreadyExists:
@@ -447,6 +467,9 @@ func (p *Process) endTransaction() {
 	p.e.locks.releaseAll(p.txn.owner)
 	for _, free := range p.txn.atEnd {
 		free()
+	}
+	for f := range p.txn.queued {
+		p.e.watches.happened(f) // what it had taken is there again, or what it sent
 	}
 	p.txn.overlay.Close()
 	p.txn = nil

@@ -98,7 +98,7 @@ func Append(b []byte, t *origin.Txn) ([]byte, error) {
 }
 
 // MaxData bounds the data of one operation: a record, or a catalog register.
-const MaxData = 1 << 20
+const MaxData = 4 << 20
 
 func appendStream(b []byte, s origin.Stream) []byte {
 	b = pack.AppendUint(b, uint64(s.Group))

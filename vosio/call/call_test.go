@@ -132,6 +132,9 @@ func TestRepliesComeBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := &Reply{Port: rapid.IntRange(0, 4096).Draw(t, "port"), Data: drawBytes(t, "data", 300), Length: rapid.IntRange(0, 40000).Draw(t, "length"),
 			Number: rapid.Int64().Draw(t, "number"), Key: drawBytes(t, "key", 80), Info: drawBytes(t, "info", 80)}
+		if rapid.Bool().Draw(t, "message") {
+			p.Priority, p.Subject = rapid.IntRange(0, 19).Draw(t, "priority"), rapid.StringMatching(`[a-z ]{0,32}`).Draw(t, "subject")
+		}
 		if rapid.Bool().Draw(t, "failed") {
 			p.Code, p.Text = Codes()[rapid.IntRange(0, len(Codes())-1).Draw(t, "code")], "it went wrong"
 		}

@@ -21,6 +21,11 @@ const (
 	Append     = 3
 	Update     = 4
 	DirtyInput = 5
+	// Of queues: those that send, and those that receive.
+	Requester         = 6
+	Server            = 7
+	SendOnlyRequester = 8
+	ReceiveOnlyServer = 9
 	// StableInput is ours: Input of a sequential file, in physical order, that
 	// shows only what stands at the same places at all modules already.
 	StableInput = 101
@@ -84,6 +89,14 @@ func OrgName(org int) string {
 		return "stream"
 	case OrgStream64:
 		return "stream64"
+	case OrgMsgQueue:
+		return "message_queue"
+	case OrgServerQueue:
+		return "server_queue"
+	case OrgOneWayQueue:
+		return "one_way_server_queue"
+	case OrgDirectQueue:
+		return "direct_queue"
 	}
 	return "other"
 }

@@ -52,6 +52,9 @@ type Reply struct {
 	Key    []byte   // k
 	Names  []string // n
 	Info   []byte   // j: JSON, of drmesh$status
+	// Of a message.
+	Priority int    // r
+	Subject  string // s
 }
 
 // Err is the reply's code as an error, nil for success.
@@ -83,11 +86,15 @@ type Caller interface {
 	Do(ctx context.Context, req *Request, rep *Reply) error
 }
 
+// MaxMessage is the length of the longest message of a queue, the longest data
+// of a call.
+const MaxMessage = 3 << 20
+
 // Bounds of what the door takes.
 const (
 	maxName  = 255
 	maxPath  = 1024
-	maxData  = 256 << 10
+	maxData  = MaxMessage
 	maxParts = 64
 	maxValue = 256 << 10
 	maxNames = 1 << 20
@@ -262,6 +269,11 @@ func AppendReply(b []byte, r *Reply) []byte {
 	num('p', int64(r.Port))
 	num('l', int64(r.Length))
 	num('u', r.Number)
+	num('r', int64(r.Priority))
+	if r.Subject != "" {
+		b = pack.AppendString(append(b, 0xa1, 's'), r.Subject)
+		n++
+	}
 	if r.Data != nil {
 		b = pack.AppendBytes(append(b, 0xa1, 'd'), r.Data)
 		n++
@@ -317,6 +329,10 @@ func DecodeReply(b []byte, p *Reply) error {
 			}
 		case 'j':
 			p.Info = clone(r.Bytes(1 << 20))
+		case 'r':
+			p.Priority = readInt(&r)
+		case 's':
+			p.Subject = r.String(maxName)
 		default:
 			r.Skip(8)
 		}

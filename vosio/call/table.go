@@ -65,7 +65,7 @@ var Table = []Entry{
 	{"s$set_safety_switch", Mutation, true, "a s"},
 	{"s$set_transaction_file", Mutation, true, "a s"},
 	{"s$enforce_region_locks", Mutation, true, "a s"},
-	{"s$msg_send", Mutation, false, ""},
+	{"s$msg_send", Mutation, true, "p q n d w → u"},
 	{"s$write", Mutation, true, "d"},
 	{"s$write_code", Mutation, true, "d"},
 	{"s$write_partial", Mutation, true, "d"},
@@ -100,12 +100,28 @@ var Table = []Entry{
 	{"s$seq_open", Control, true, "a i → p"},
 	{"s$close", Control, true, "p"},
 	{"s$control", Control, true, "p q"},
-	{"s$msg_open", Control, false, ""},
+	{"s$msg_open", Control, true, "a i z → p"},
 	{"s$notify_path", Control, false, ""},
 	{"s$start_transaction", Transaction, true, ""},
 	{"s$start_priority_transaction", Transaction, true, "q"},
 	{"s$commit_transaction", Transaction, true, ""},
 	{"s$abort_transaction", Transaction, true, ""},
+}
+
+// Unlisted are calls of VOS that the list of those that DRMS mirrors has not.
+// What they change is mirrored like anything.
+var Unlisted = []Entry{
+	{"s$msg_receive", Mutation, true, "p n y w → d l u r s"},
+	{"s$msg_read", Positioning, true, "p t n y → d l u r s"},
+	{"s$msg_delete", Mutation, true, "p u"},
+	{"s$msg_send_reply", Control, true, "p u d"},
+	{"s$msg_receive_reply", Control, true, "p u y w → d l"},
+	{"s$msg_cancel_receive", Control, true, "p u"},
+	{"s$get_server_queue_info", Positioning, true, "a → j"},
+	{"s$set_max_queue_depth", Mutation, true, "a q"},
+	{"s$set_no_wait_mode", Control, true, "p"},
+	{"s$set_wait_mode", Control, true, "p"},
+	{"s$set_io_time_limit", Control, true, "p q"},
 }
 
 // Extensions are calls of our own at the same door.
@@ -126,7 +142,7 @@ var aliases = map[string]string{"s$create_delete_record_index": "s$create_delete
 
 var byName = func() map[string]*Entry {
 	m := map[string]*Entry{}
-	for _, t := range [][]Entry{Table, Extensions} {
+	for _, t := range [][]Entry{Table, Unlisted, Extensions} {
 		for i := range t {
 			m[t[i].Name] = &t[i]
 		}

@@ -29,11 +29,11 @@ import (
 
 // Bounds of the door. They are part of its format.
 const (
-	MaxFrame = 1 << 20 // bytes of a frame after its length
-	maxHello = 4096    // the same of a hello
-	maxText  = 1024    // what a hello may say in words
-	maxName  = 255     // a process name
-	maxPath  = 100     // a socket's path
+	MaxFrame = 3<<20 + 256<<10 // bytes of a frame after its length
+	maxHello = 4096            // the same of a hello
+	maxText  = 1024            // what a hello may say in words
+	maxName  = 255             // a process name
+	maxPath  = 100             // a socket's path
 )
 
 // Version is the version of the door that this package speaks.

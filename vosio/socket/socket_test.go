@@ -445,7 +445,7 @@ func TestLargeAnswers(t *testing.T) {
 	if err := c.Do(context.Background(), &call.Request{Number: 5000}, &r); err != nil || len(r.Names) != 5000 {
 		t.Fatalf("%d names, %v", len(r.Names), err)
 	}
-	if err := c.Do(context.Background(), &call.Request{Call: "many", Number: 20000}, &r); err != nil || r.Code != call.NoAlloc {
+	if err := c.Do(context.Background(), &call.Request{Call: "many", Number: 40000}, &r); err != nil || r.Code != call.NoAlloc {
 		t.Fatalf("an answer over a frame: %v %v", r.Code, err)
 	}
 	if err := c.Do(context.Background(), &call.Request{Data: make([]byte, MaxFrame)}, &r); !errors.Is(err, ErrFrame) {

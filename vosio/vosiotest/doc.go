@@ -262,6 +262,12 @@ func show(q *call.Request, r *call.Reply) string {
 	if r.Key != nil {
 		fmt.Fprintf(&b, " key %q", r.Key)
 	}
+	if r.Priority != 0 {
+		fmt.Fprintf(&b, " priority %d", r.Priority)
+	}
+	if r.Subject != "" {
+		fmt.Fprintf(&b, " subject %q", r.Subject)
+	}
 	for _, n := range r.Names {
 		fmt.Fprintf(&b, " %s", n)
 	}
@@ -274,6 +280,8 @@ func show(q *call.Request, r *call.Reply) string {
 var numbers = map[string]int{
 	"fixed": call.OrgFixed, "relative": call.OrgRelative, "sequential": call.OrgSequential, "stream": call.OrgStream,
 	"input": call.Input, "output": call.Output, "append": call.Append, "update": call.Update, "dirty": call.DirtyInput, "stable": call.StableInput,
+	"requester": call.Requester, "server": call.Server, "send_only": call.SendOnlyRequester, "receive_only": call.ReceiveOnlyServer,
+	"msgq": call.OrgMsgQueue, "serverq": call.OrgServerQueue, "onewayq": call.OrgOneWayQueue, "directq": call.OrgDirectQueue,
 	"read": call.ReadLock, "write": call.WriteLock,
 	"set": call.SetLockDontWait, "wait": call.WaitForLock, "none": call.DontSetLock, "implicit": call.ImplicitLocking,
 	"seq": call.Sequential, "random": call.Random, "indexed": call.Indexed,

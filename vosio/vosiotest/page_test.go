@@ -18,7 +18,7 @@ var writePage = flag.Bool("write-page", false, "write docs/calls.md anew")
 // checkPage holds docs/calls.md, and the call table, against what worked in
 // the transcripts.
 func checkPage(t *testing.T, worked map[string]bool) {
-	for _, table := range [][]call.Entry{call.Table, call.Extensions} {
+	for _, table := range [][]call.Entry{call.Table, call.Unlisted, call.Extensions} {
 		for _, e := range table {
 			if e.Works != worked[e.Name] {
 				t.Errorf("%s: the call table says works=%v, the transcripts say %v", e.Name, e.Works, worked[e.Name])
@@ -58,6 +58,8 @@ Classes: M changes data, P reads or positions, L locks, C is about ports, T is a
 |---|---|---|---|
 `, n, m)
 	rows(&b, call.Table, worked)
+	b.WriteString("\n## Other calls of VOS\n\nThe list of mirrored calls has them not. What they change is mirrored, as everything.\n\n| call | class | works | arguments |\n|---|---|---|---|\n")
+	rows(&b, call.Unlisted, worked)
 	b.WriteString("\n## Calls of our own\n\nThey are at the same door, and are not mirrored as calls: what they change is, as everything.\n\n| call | class | works | arguments |\n|---|---|---|---|\n")
 	rows(&b, call.Extensions, worked)
 	b.WriteString(`

@@ -12,7 +12,7 @@ a: create_file path=%s#d>main>nodir>one org=sequential
 a: create_file path=one org=sequential
 a: create_file path=%s#d>main>dir>bad?name org=sequential
 a: create_file path=%other#d>x org=sequential
-a: create_file path=%s#d>main>dir>queue org=8
+a: create_file path=%s#d>main>dir>queue org=9
 a: drmesh$list path=%s#d>main>dir>*
 a: drmesh$list path=main:dir>*
 a: drmesh$list path=%s#d>main>*
@@ -203,7 +203,7 @@ a: attach_port name=in path=%s#d>main>new
 a: attach_port name=in path=%s#d>main>new
 a: attach_port path=%s#d>main>bad?name
 a: open p=99 io=input lock=set access=seq
-a: open p=2 io=9 lock=set access=seq
+a: open p=2 io=10 lock=set access=seq
 a: open p=2 io=input lock=9 access=seq
 a: open p=2 io=input lock=set access=9
 a: seq_read p=2
