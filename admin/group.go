@@ -22,6 +22,17 @@ type Group struct {
 	Since     *time.Time `json:"since,omitempty"`
 	Number    uint64     `json:"number,omitempty"`
 	Switching *Switch    `json:"switching,omitempty"`
+	// Supplementary are the modules that write it beside the owner.
+	Supplementary []Supplementary `json:"supplementary,omitempty"`
+	OnRollback    string          `json:"on_rollback,omitempty"`
+}
+
+// Supplementary is a module that writes an owned group beside its owner.
+type Supplementary struct {
+	Module string `json:"module"`
+	// Number of its last txn that is durable at the module asked; none where its
+	// txns do not go.
+	Number *uint64 `json:"number,omitempty"`
 }
 
 // Switch is a change of owner under way.

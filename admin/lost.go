@@ -18,13 +18,16 @@ const (
 // place at which its term was ended without it. It was undone at the module
 // that has the file.
 type LostFile struct {
-	Format  string    `json:"format"`
-	Name    string    `json:"name"` // of the file, for lost show and the like
-	Mesh    string    `json:"mesh"`
-	Group   string    `json:"group"`
-	Epoch   uint64    `json:"epoch"`  // that ended
-	Owner   string    `json:"owner"`  // in that epoch
-	End     uint64    `json:"end"`    // number of its last txn that counts
+	Format string `json:"format"`
+	Name   string `json:"name"` // of the file, for lost show and the like
+	Mesh   string `json:"mesh"`
+	Group  string `json:"group"`
+	Epoch  uint64 `json:"epoch"` // that ended
+	Owner  string `json:"owner"` // in that epoch
+	End    uint64 `json:"end"`   // number of its last txn that counts
+	// Origin is the supplementary module that wrote them; its numbers count what
+	// it wrote. Empty: the owner did.
+	Origin  string    `json:"origin,omitempty"`
 	Module  string    `json:"module"` // where they were undone
 	Made    time.Time `json:"made"`
 	Open    bool      `json:"open"` // some are neither made good nor discarded

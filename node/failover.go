@@ -250,7 +250,7 @@ func (n *Node) candidates(ctx context.Context, st *control.State, g origin.Group
 			if rank < 0 {
 				rank = len(rule.Rank)
 			}
-			if s.Ready && !s.Full && x.Status == control.Active && t.MayOriginate(g, m) {
+			if s.Ready && !s.Full && x.Status == control.Active && t.MayOwn(g, m) {
 				heard = append(heard, candidate{m, s.Seq, rank})
 			}
 		})
@@ -345,8 +345,8 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 	st := n.ctl.state()
 	out := &admin.SwitchCheck{Group: g.Name, From: n.moduleName(t.Owner), To: to.Name, Epoch: t.Epoch, Level: admin.Pass}
 	add := out.Add
-	if to.Number == t.Owner || to.Status != control.Active || !st.Tables().MayOriginate(g.Number, to.Number) {
-		add(admin.Fail, "target", "name an active member, not the owner, at which a route of the group starts", "%s cannot follow %s", to.Name, out.From)
+	if to.Number == t.Owner || to.Status != control.Active || !st.Tables().MayOwn(g.Number, to.Number) {
+		add(admin.Fail, "target", "name an active member, not the owner and not supplementary, at which a route of the group starts", "%s cannot follow %s", to.Name, out.From)
 		return out, nil
 	}
 	checkLineage(out, to)

@@ -211,6 +211,11 @@ func (n *Node) prune() {
 		if e.Stream.Group == 0 {
 			continue
 		}
+		if st.Owned(e.Stream.Group) && st.Beside(e.Stream) {
+			// A neighbour whose state is taken over when the owner's txns are
+			// undone may have nothing of it.
+			continue
+		}
 		h := n.held(st, e.Stream)
 		for _, m := range h.behind {
 			behind[m] = true

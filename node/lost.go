@@ -63,17 +63,38 @@ func overruns(st *control.State, g origin.Group, have origin.Vector) (l []overru
 
 func (n *Node) lostPath(name string) string { return filepath.Join(n.dir.file("lost"), name+".json") }
 
+// lostHeader begins the lost-transaction file of a stream, and says how many
+// txns its writer's number is ahead of the stream's seq.
+func (n *Node) lostHeader(st *control.State, o overrun) (f *admin.LostFile, base uint64, err error) {
+	f = &admin.LostFile{Format: lostFormat, Mesh: n.dir.MeshID, Group: st.GroupName(o.stream.Group), Module: n.dir.Module, Made: time.Now().UTC()}
+	t, owners := st.TermOf(o.stream)
+	switch {
+	case owners:
+		base = t.Base
+		f.Name = fmt.Sprintf("%s.%d.%d", f.Group, t.Epoch, n.dir.Number)
+	case st.Beside(o.stream):
+		// The epoch is that of the owner whose lost txns these follow.
+		if t, err = n.causeOf(st, o); err != nil {
+			return nil, 0, err
+		}
+		base = besideBase(st, o.stream)
+		f.Origin = n.moduleName(o.stream.Module)
+		f.Name = fmt.Sprintf("%s.%d.of%d-%d.%d", f.Group, t.Epoch, o.stream.Module, o.stream.Incarnation, n.dir.Number)
+	default:
+		return nil, 0, fmt.Errorf("keep lost transactions of %s: no term is known of it", n.streamName(o.stream))
+	}
+	f.Epoch, f.Owner, f.End = t.Epoch, n.moduleName(t.Owner), base+uint64(o.end.Seq)
+	return f, base, nil
+}
+
 // keepLost writes the lost-transaction file of a stream. It is durable on
 // return, and written before anything is undone; a second time it says the
 // same.
 func (n *Node) keepLost(st *control.State, o overrun) error {
-	t, ok := st.TermOf(o.stream)
-	if !ok {
-		return fmt.Errorf("keep lost transactions of %s: no term is known of it", n.streamName(o.stream))
+	f, base, err := n.lostHeader(st, o)
+	if err != nil {
+		return err
 	}
-	f := &admin.LostFile{Format: lostFormat, Mesh: n.dir.MeshID, Group: st.GroupName(o.stream.Group), Epoch: t.Epoch, Owner: n.moduleName(t.Owner),
-		End: t.Base + uint64(o.end.Seq), Module: n.dir.Module, Made: time.Now().UTC()}
-	f.Name = fmt.Sprintf("%s.%d.%d", f.Group, f.Epoch, n.dir.Number)
 	for q := o.end.Seq + 1; q <= o.have; q++ {
 		d := origin.Dot{Stream: o.stream, Seq: q}
 		e, ok, err := n.j.Get(d)
@@ -88,7 +109,7 @@ func (n *Node) keepLost(st *control.State, o overrun) error {
 		if err != nil {
 			return err
 		}
-		x.Number = t.Base + uint64(q)
+		x.Number = base + uint64(q)
 		f.Transactions = append(f.Transactions, *x)
 	}
 	if err := os.MkdirAll(n.dir.file("lost"), 0o700); err != nil {
@@ -311,8 +332,29 @@ func (e engine) LostDiscard(ctx context.Context, name string) (*admin.LostFile, 
 	return f, nil
 }
 
+// redoes is who commits the transactions of a file again: the group's owner; of
+// those that a supplementary module wrote that module, or this one if it is
+// supplementary too and the other has left.
+func (n *Node) redoes(st *control.State, g origin.Group, f *admin.LostFile) (origin.Module, error) {
+	if f.Origin == "" {
+		if t, ok := st.Term(g); ok {
+			return t.Owner, nil
+		}
+		return 0, failure(admin.Precondition, "not_owned", "", "the group %s has no owner", f.Group)
+	}
+	t := st.Tables()
+	if m, ok := st.Named(f.Origin); ok && t.Supplements(g, m.Number) {
+		return m.Number, nil
+	}
+	if t.Supplements(g, n.dir.Number) {
+		return n.dir.Number, nil
+	}
+	return 0, failure(admin.Precondition, "origin_gone", "replay it at a supplementary module of the group, or discard it", "%s, which wrote these transactions, does not write the group %s any more", f.Origin, f.Group)
+}
+
 // LostReplay implements admin.Engine: the owner commits what is safe again as
 // its own, txn by txn; each is safe by what stands at the owner at that moment.
+// What a supplementary module had written is that module's to commit again.
 func (e engine) LostReplay(ctx context.Context, r admin.LostChange) (*admin.LostResult, error) {
 	n := e.n
 	n.losing.Lock()
@@ -326,9 +368,9 @@ func (e engine) LostReplay(ctx context.Context, r admin.LostChange) (*admin.Lost
 	}
 	st := n.ctl.state()
 	g, _ := st.Group(f.Group)
-	t, ok := st.Term(g.Number)
-	if !ok {
-		return nil, failure(admin.Precondition, "not_owned", "", "the group %s has no owner", f.Group)
+	by, err := n.redoes(st, g.Number, f)
+	if err != nil {
+		return nil, err
 	}
 	out := &admin.LostResult{Name: r.Name}
 	for i := range f.Transactions {
@@ -336,7 +378,7 @@ func (e engine) LostReplay(ctx context.Context, r admin.LostChange) (*admin.Lost
 		if x.State != "open" {
 			continue
 		}
-		verdict, err := n.askRedo(ctx, t.Owner, g.Number, x)
+		verdict, err := n.askRedo(ctx, by, g.Number, x)
 		if err != nil {
 			return nil, errors.Join(err, n.writeLost(f))
 		}
@@ -411,8 +453,9 @@ func (n *Node) serveRedo(ctx context.Context, _ origin.Module, b []byte) ([]byte
 
 // redo commits a lost txn here, if what it replaced stands.
 func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err error) {
-	if t, ok := n.ctl.state().Term(q.Group); !ok || t.Owner != n.dir.Number {
-		return "", fmt.Errorf("redo: %s does not own the group", n.dir.Module)
+	st := n.ctl.state()
+	if t, ok := st.Term(q.Group); !ok || t.Owner != n.dir.Number && !st.Tables().Supplements(q.Group, n.dir.Number) {
+		return "", fmt.Errorf("redo: %s does not write the group", n.dir.Module)
 	}
 	var l []vosio.Redo
 	done := true
@@ -425,7 +468,7 @@ func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err er
 		if !known {
 			return admin.LostConflicts, nil
 		}
-		if s, ok := n.ctl.state().Tables().Share(f.Share); !ok || s.GroupNumber != q.Group {
+		if s, ok := st.Tables().Share(f.Share); !ok || s.GroupNumber != q.Group {
 			return "", fmt.Errorf("redo: %s is not of the group", f.Share)
 		}
 		if op.Before != nil {
@@ -457,6 +500,8 @@ func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err er
 
 // mergeLost has the owner take the safe ones again by itself, where the group
 // says so: those of this module's own making, so that each is offered once.
+// What followed lost txns at a supplementary module is left to people: it was
+// undone since it may rest on what is not there any more.
 func (n *Node) mergeLost(o overrun) {
 	rule := n.ctl.state().Tables().GroupRule(o.stream.Group)
 	t, ok := n.ctl.state().TermOf(o.stream)

@@ -12,6 +12,7 @@ import (
 
 	"drmesh/admin"
 	"drmesh/mesh/control"
+	"drmesh/origin"
 )
 
 // Control knows of each lost-transaction file that it is there, and how far it
@@ -171,13 +172,16 @@ func (n *Node) recordLost(ctx context.Context, f *admin.LostFile) error {
 	if err != nil {
 		return err
 	}
-	owner := n.dir.Number
+	owner, wrote := n.dir.Number, origin.Module(0)
 	for _, m := range st.Members {
 		if m.Name == f.Owner {
 			owner = m.Number
 		}
+		if m.Name == f.Origin {
+			wrote = m.Number
+		}
 	}
-	return n.proposeLost(ctx, &control.LostFile{Name: f.Name, Group: g.Number, Epoch: f.Epoch, Owner: owner, End: f.End, Module: n.dir.Number,
+	return n.proposeLost(ctx, &control.LostFile{Name: f.Name, Group: g.Number, Epoch: f.Epoch, Owner: owner, Origin: wrote, End: f.End, Module: n.dir.Number,
 		Txns: f.Txns, Replayed: f.Replays, Discarded: f.Given, Digest: digest, Made: f.Made.UnixMilli()})
 }
 
@@ -202,7 +206,11 @@ func (e engine) LostRecords(context.Context) ([]admin.LostFile, error) {
 	st := n.ctl.state()
 	out := []admin.LostFile{}
 	for _, c := range st.Lost {
-		out = append(out, admin.LostFile{Format: lostFormat, Name: c.Name, Mesh: st.Mesh, Group: st.GroupName(c.Group), Epoch: c.Epoch, Owner: n.moduleName(c.Owner), End: c.End,
+		wrote := ""
+		if c.Origin != 0 {
+			wrote = n.moduleName(c.Origin)
+		}
+		out = append(out, admin.LostFile{Origin: wrote, Format: lostFormat, Name: c.Name, Mesh: st.Mesh, Group: st.GroupName(c.Group), Epoch: c.Epoch, Owner: n.moduleName(c.Owner), End: c.End,
 			Module: n.moduleName(c.Module), Made: time.UnixMilli(c.Made).UTC(), Open: c.Closed == 0, Txns: c.Txns, Replays: c.Replayed, Given: c.Discarded, Digest: hex.EncodeToString(c.Digest)})
 	}
 	names, err := n.lostNames()

@@ -41,12 +41,15 @@ func (n *Node) newRules(st *control.State) *rules {
 		if st.Owned(s.Group) {
 			s.Images = true
 			t, _ := st.Term(s.Group)
-			if t.Owner != self {
+			beside := r.t.Supplements(s.Group, self)
+			switch {
+			case beside: // whoever the owner is
+			case t.Owner != self:
 				s.Owner = st.Tables().ModuleName(t.Owner)
-			} else {
+			default:
 				owned, leased = &t, func() bool { return n.leases.holds(t.Group, t.Epoch) }
 			}
-			if w, ok := st.Switching(s.Group); ok && !w.Holding() {
+			if w, ok := st.Switching(s.Group); ok && !w.Holding() && !beside {
 				r.stopped[s.Group] = w.ID
 				s.Waiting = true
 			}

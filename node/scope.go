@@ -53,6 +53,9 @@ func newScope(t *control.Tables, g origin.Group, self origin.Module) *scopeRule 
 			s.others = append(s.others, m)
 		}
 	}
+	if len(s.others) == 0 && t.Supplements(g, self) {
+		return nil // what it writes goes to nobody
+	}
 	return s
 }
 

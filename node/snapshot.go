@@ -49,6 +49,9 @@ func (n *Node) serveSnapshot(ctx context.Context, from origin.Module, req []byte
 	if !slices.Contains(n.ctl.state().Tables().Holders(q.Group), from) {
 		return fmt.Errorf("module %s does not hold group %d", n.moduleName(from), q.Group)
 	}
+	if !slices.Contains(n.ctl.state().Tables().Donors(q.Group, from), n.dir.Number) {
+		return fmt.Errorf("module %s has more of group %d than goes to module %s", n.dir.Module, q.Group, n.moduleName(from))
+	}
 	snap := n.db.NewSnapshot()
 	defer snap.Close()
 	// What is behind is whole up to its vector: that it waits for a third
@@ -167,9 +170,19 @@ func (n *Node) fetchGroup(g origin.Group) {
 		n.openGroup(g)
 		return
 	}
+	if err := n.endFollowers(g); err != nil {
+		if n.ctx.Err() == nil {
+			n.alarm(key, err.Error())
+		}
+		return
+	}
+	donors := t.Donors(g, n.dir.Number)
 	last := error(nil)
+	if len(donors) == 0 {
+		last = errors.New("all who hold it have more of it than goes to this module")
+	}
 	for _, peer := range n.peers() {
-		if !slices.Contains(holders, peer) {
+		if !slices.Contains(donors, peer) {
 			continue
 		}
 		if last = n.fetchFrom(g, peer); last == nil {
@@ -211,12 +224,16 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 				return err
 			}
 			in, err = n.eng.BeginInstall(g, shares, func(h origin.Vector, b *pebble.Batch) error {
-				have, over, rewound = h, overruns(n.ctl.state(), g, h), nil
+				st := n.ctl.state()
+				have, over, rewound = h, overruns(st, g, h), nil
+				if cuts, err := n.followers(st, g, h); err != nil || len(cuts) > 0 {
+					return errors.Join(err, errFollowers)
+				}
 				for _, o := range over {
 					if from[o.stream].Seq > o.end.Seq {
 						return fmt.Errorf("module %s has not undone yet what lies beyond the end of %s", n.moduleName(peer), n.streamName(o.stream))
 					}
-					if err := n.keepLost(n.ctl.state(), o); err != nil {
+					if err := n.keepLost(st, o); err != nil {
 						return err
 					}
 					done, err := n.j.Rewind(b, o.stream, o.end)

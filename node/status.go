@@ -103,13 +103,14 @@ func (n *Node) streamStatus(st *control.State) []admin.StreamStatus {
 		}
 	}
 	var all []origin.Stream
+	t := st.Tables()
 	for s := range streams {
-		if s.Group != 0 {
+		// A neighbour has streams that do not come here.
+		if s.Group != 0 && (durable[s].Seq > 0 || t.AppliesHere(s, n.dir.Number)) {
 			all = append(all, s)
 		}
 	}
 	slices.SortFunc(all, origin.Stream.Compare)
-	t := st.Tables()
 	out := []admin.StreamStatus{}
 	for _, s := range all {
 		here := durable[s].Seq

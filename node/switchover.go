@@ -56,6 +56,24 @@ func (n *Node) group(st *control.State, g control.Group) admin.Group {
 		x := n.switchView(st, w)
 		out.Switching = &x
 	}
+	for _, m := range st.Tables().Holders(g.Number) {
+		if !st.Tables().Supplements(g.Number, m) {
+			continue
+		}
+		x := admin.Supplementary{Module: n.moduleName(m)}
+		s := origin.Stream{Group: g.Number, Module: m, Incarnation: st.Incarnation(g.Number, m)}
+		if st.Tables().AppliesHere(s, n.dir.Number) {
+			at := besideBase(st, s) + uint64(n.j.Durable()[s].Seq)
+			x.Number = &at
+		}
+		out.Supplementary = append(out.Supplementary, x)
+	}
+	if len(out.Supplementary) > 0 {
+		out.OnRollback = control.RollbackFollow
+		if rule.Stay {
+			out.OnRollback = control.RollbackStay
+		}
+	}
 	return out
 }
 
@@ -194,6 +212,9 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 	switch {
 	case to.Number == t.Owner:
 		add(admin.Fail, "target", "name another module", "%s owns the group already", to.Name)
+		return out, nil
+	case st.Tables().Supplements(g.Number, to.Number):
+		add(admin.Fail, "target", "name a module that is not supplementary in the group", "%s writes the group beside its owner", to.Name)
 		return out, nil
 	case to.Status != control.Active || !st.Tables().MayOriginate(g.Number, to.Number):
 		add(admin.Fail, "target", "name an active member at which a route of the group starts", "%s cannot write the group (it is %s, %s)", to.Name, to.Role, to.Status)

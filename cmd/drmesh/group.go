@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -56,6 +57,16 @@ func (a *app) groupCommand() *cobra.Command {
 					t.row("epoch", g.Epoch)
 					t.row("since", g.Since)
 					t.row("last number here", g.Number)
+					for _, s := range g.Supplementary {
+						at := "it does not come here"
+						if s.Number != nil {
+							at = fmt.Sprintf("last number here %d", *s.Number)
+						}
+						t.row("supplementary", s.Module+", "+at)
+					}
+					if g.OnRollback != "" {
+						t.row("on rollback", g.OnRollback)
+					}
 				}
 				if s := g.Switching; s != nil {
 					t.row("changing", "to "+s.To+", "+s.State+", until", s.Until)

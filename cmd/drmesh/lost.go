@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -26,9 +27,9 @@ func (a *app) lostLs() *cobra.Command {
 				return err
 			}
 			return a.emit(list(l), func(t *table) {
-				t.row("NAME", "GROUP", "EPOCH", "OWNER", "END", "MODULE", "TXNS", "REPLAYED", "DISCARDED", "OPEN", "MADE")
+				t.row("NAME", "GROUP", "EPOCH", "WRITTEN_BY", "END", "MODULE", "TXNS", "REPLAYED", "DISCARDED", "OPEN", "MADE")
 				for _, f := range l {
-					t.row(f.Name, f.Group, f.Epoch, f.Owner, f.End, f.Module, f.Txns, f.Replays, f.Given, f.Open, f.Made)
+					t.row(f.Name, f.Group, f.Epoch, cmp.Or(f.Origin, f.Owner), f.End, f.Module, f.Txns, f.Replays, f.Given, f.Open, f.Made)
 				}
 			})
 		}),
@@ -55,7 +56,11 @@ func (a *app) lostShow() *cobra.Command {
 	return a.lostFile("show", "Show a lost-transaction file, each transaction with before and after images and a verdict", func(t *table, f *admin.LostFile) {
 		t.row("file", f.Name+" of "+f.Module)
 		t.row("mesh", f.Mesh)
-		t.row("group", fmt.Sprintf("%s, epoch %d of %s, ended at %d", f.Group, f.Epoch, f.Owner, f.End))
+		if f.Origin == "" {
+			t.row("group", fmt.Sprintf("%s, epoch %d of %s, ended at %d", f.Group, f.Epoch, f.Owner, f.End))
+		} else {
+			t.row("group", fmt.Sprintf("%s, written by %s after lost transactions of epoch %d of %s, ended at %d", f.Group, f.Origin, f.Epoch, f.Owner, f.End))
+		}
 		for _, x := range f.Transactions {
 			t.row("")
 			t.row(fmt.Sprint("txn ", x.Number), x.Dot, x.At, x.Process, x.State, x.Verdict)

@@ -21,6 +21,7 @@ const (
 	KindHookDone    Kind = 13
 	KindRecordLost  Kind = 14
 	KindRecover     Kind = 15
+	KindEndBeside   Kind = 16
 )
 
 // Command is one entry of the control log. Kind says which of the bodies is
@@ -44,6 +45,7 @@ type Command struct {
 	HookDone    *HookDone    `msgpack:"hd,omitempty"`
 	RecordLost  *LostFile    `msgpack:"rl,omitempty"`
 	Recover     *Recover     `msgpack:"rv,omitempty"`
+	EndBeside   *EndBeside   `msgpack:"eb,omitempty"`
 }
 
 // Init makes the mesh with its first member, which is number 1, active, and

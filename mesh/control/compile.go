@@ -563,12 +563,19 @@ func (t *texts) owning(rule *GroupRule) {
 			t.bad("failover", "only a group with mode owned has one")
 		}
 	}
+	if t.has("supplementary") {
+		rule.Supplementary = append(rule.Supplementary, t.list("supplementary", "")...)
+		if len(rule.Supplementary) > maxList {
+			t.bad("supplementary", "a group has at most %d", maxList)
+		}
+	}
+	rule.Stay = rule.Stay || t.get("on_rollback") == RollbackStay
 	rule.Divert = rule.Divert || t.get("on_rejoin") == "divert"
 	rule.GoOn = rule.GoOn || t.get("on_timeout") == "go_on"
 	if rule.Mode == ModeOwned {
 		return
 	}
-	for _, name := range []string{"owner", "rank", "stop_hook", "start_hook", "notify_hook", "hook_timeout"} {
+	for _, name := range []string{"owner", "rank", "stop_hook", "start_hook", "notify_hook", "hook_timeout", "supplementary", "on_rollback"} {
 		if t.has(name) {
 			t.bad(name, "only a group with mode owned has one")
 		}

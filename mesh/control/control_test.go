@@ -218,6 +218,9 @@ func (w *world) run(d *datadriven.TestData) string {
 						w.t.Error("AppliesHere does not agree with Destinations")
 					}
 				}
+			case "donors":
+				g, _ := w.s.Group(f[1])
+				answer = "[" + w.names(tables.Donors(g.Number, w.number(f[2]))) + "]"
 			case "holders":
 				g, _ := w.s.Group(f[1])
 				answer = "[" + w.names(tables.Holders(g.Number)) + "]"
@@ -314,6 +317,12 @@ func (w *world) do(f []string) string {
 		}
 		st := origin.Stream{Group: g, Module: w.number(f[2]), Incarnation: origin.Incarnation(inc)}
 		c.Kind, c.Seal = KindSeal, &Seal{ID: f[1], End: PlaceOf(st, origin.Position{Seq: origin.Seq(seq), Hash: origin.Hash{1}})}
+	case "beside": // MODULE GROUP INCARNATION SEQ
+		g, _ := w.s.Group(f[2])
+		inc, _ := strconv.Atoi(f[3])
+		seq, _ := strconv.Atoi(f[4])
+		st := origin.Stream{Group: g.Number, Module: w.number(f[1]), Incarnation: origin.Incarnation(inc)}
+		c.Kind, c.EndBeside = KindEndBeside, &EndBeside{PlaceOf(st, origin.Position{Seq: origin.Seq(seq), Hash: origin.Hash{1}})}
 	case "end":
 		c.Kind, c.EndSwitch = KindEndSwitch, &EndSwitch{ID: f[1]}
 		if len(f) > 2 { // of a failover: OWNER INCARNATION SEQ

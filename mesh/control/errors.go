@@ -31,6 +31,7 @@ const (
 	ErrOwns         Code = 22 // the owner of a group cannot leave
 	ErrLostFile     Code = 23 // a lost-transaction file is not as it was recorded
 	ErrLineage      Code = 24 // another control log, or a member that does not follow this one
+	ErrEnded        Code = 25 // the stream ended elsewhere
 )
 
 var codeTexts = map[Code]string{
@@ -43,6 +44,7 @@ var codeTexts = map[Code]string{
 	ErrNotOwned: "cannot be owned so", ErrTermMoved: "the owner has changed", ErrSwitching: "the owner is changing",
 	ErrSwitchOver: "no such change of owner is under way", ErrOwns: "the owner of a group cannot leave",
 	ErrLostFile: "it is not as it was recorded", ErrLineage: "another lineage of control",
+	ErrEnded: "the stream has ended",
 }
 
 func (c Code) Error() string {

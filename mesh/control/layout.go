@@ -350,6 +350,57 @@ func (c *compiler) owners() {
 			if m != "" && len(g.Routes) > 0 && !g.from(m) {
 				c.problems.Add(line, "owner", "no route of the group %s starts at %s: it could not write", g.Name, m)
 			}
+			if m != "" && g.supplements(m) {
+				c.problems.Add(line, "supplementary", "%s cannot own the group %s and be supplementary in it", m, g.Name)
+			}
+		}
+		if why := c.state.besideProblem(g); why != "" {
+			c.problems.Add(line, "supplementary", "group %s: %s", g.Name, why)
+		}
+		c.supplementary(g, line)
+	}
+}
+
+// supplementary checks that somebody is left to own the group, that each module
+// beside the owner writes and gets what the owner writes, and that no route
+// names one that may own it for what they write.
+func (c *compiler) supplementary(g *GroupRule, line int) {
+	if g.Mode != ModeOwned || len(g.Supplementary) == 0 {
+		return
+	}
+	owner := ""
+	for i := range c.state.Members {
+		if m := &c.state.Members[i]; m.HoldsData() && g.mayOwn(m.Name) {
+			owner = m.Name
+			break
+		}
+	}
+	if owner == "" {
+		c.problems.Add(line, "supplementary", "no module is left that could own the group %s", g.Name)
+		return
+	}
+	for i := range c.state.Members {
+		m := &c.state.Members[i]
+		if !m.HoldsData() || !g.supplements(m.Name) {
+			continue
+		}
+		if !g.from(m.Name) {
+			c.problems.Add(line, "supplementary", "no route of the group %s starts at %s: it could not write", g.Name, m.Name)
+			continue
+		}
+		for j := range c.state.Members {
+			o := &c.state.Members[j]
+			if o.HoldsData() && g.mayOwn(o.Name) && !g.destination(o.Name, m.Name) {
+				c.problems.Add(line, "supplementary", "no route of the group %s leads from %s, which may own it, to %s", g.Name, o.Name, m.Name)
+				break
+			}
+		}
+		for _, r := range g.Routes {
+			for _, to := range r.To {
+				if matchAny(r.From, m.Name) && !path.HasStar(to) && g.mayOwn(to) && !slices.ContainsFunc(r.From, g.mayOwn) {
+					c.problems.Add(line, "to_modules", "%s may own the group %s: what the supplementary %s writes cannot go there", to, g.Name, m.Name)
+				}
+			}
 		}
 	}
 }

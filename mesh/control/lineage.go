@@ -144,7 +144,7 @@ func (s *State) endUnowned() {
 	for i := range s.Writings {
 		w := &s.Writings[i]
 		t, ok := s.Term(w.Group)
-		if !ok || t.Owner == w.Module {
+		if !ok || t.Owner == w.Module || w.Beside {
 			continue
 		}
 		st := origin.Stream{Group: w.Group, Module: w.Module, Incarnation: w.Incarnation}

@@ -16,9 +16,10 @@ import (
 type LostFile struct {
 	Name      string        `msgpack:"n" json:"name"`
 	Group     origin.Group  `msgpack:"g" json:"group"`
-	Epoch     uint64        `msgpack:"e" json:"epoch"` // that ended
-	Owner     origin.Module `msgpack:"o" json:"owner"` // in that epoch
-	End       uint64        `msgpack:"x" json:"end"`   // number of the last txn that counts
+	Epoch     uint64        `msgpack:"e" json:"epoch"`                      // that ended
+	Owner     origin.Module `msgpack:"o" json:"owner"`                      // in that epoch
+	End       uint64        `msgpack:"x" json:"end"`                        // number of the last txn that counts
+	Origin    origin.Module `msgpack:"s,omitempty" json:"origin,omitempty"` // of those that a supplementary module wrote; 0: the owner
 	Module    origin.Module `msgpack:"m" json:"module"`
 	Txns      int           `msgpack:"t" json:"txns"`
 	Replayed  int           `msgpack:"r" json:"replayed"`

@@ -137,6 +137,12 @@ func groupTexts(r *Rules) []string {
 		if len(g.Rank) > 0 {
 			says = append(says, "rank "+strings.Join(g.Rank, " "))
 		}
+		if len(g.Supplementary) > 0 {
+			says = append(says, "supplementary "+strings.Join(g.Supplementary, " "))
+			if g.Stay {
+				says = append(says, "what these wrote after lost transactions stays")
+			}
+		}
 		if g.Failover > 0 {
 			says = append(says, fmt.Sprintf("another owner after %d s without it", g.Failover))
 		}

@@ -72,6 +72,10 @@ type GroupRule struct {
 	// what is safe is offered to the owner that followed.
 	Divert   bool `msgpack:"d,omitempty" json:"divert,omitempty"`
 	Failover int  `msgpack:"f,omitempty" json:"failover,omitempty"`
+	// Supplementary are the modules that write a group beside its owner; Stay
+	// keeps of theirs what followed txns that were lost with an owner.
+	Supplementary []string `msgpack:"sm,omitempty" json:"supplementary,omitempty"`
+	Stay          bool     `msgpack:"sy,omitempty" json:"stay,omitempty"`
 	// Hooks are programs by their full path, with arguments divided by blanks,
 	// that a module runs when the owner changes; HookSeconds is how long each
 	// may take, 0: the default.

@@ -81,6 +81,8 @@ type Writing struct {
 	Group       origin.Group       `msgpack:"g" json:"group"`
 	Module      origin.Module      `msgpack:"m" json:"module"`
 	Incarnation origin.Incarnation `msgpack:"i" json:"incarnation"`
+	// Beside: an owned group, which the module writes beside its owner.
+	Beside bool `msgpack:"b,omitempty" json:"beside,omitempty"`
 }
 
 func (w Writing) compare(v Writing) int {

@@ -117,8 +117,13 @@ func (s *State) do(c *Command, res *Result) error {
 			return missing
 		}
 		return s.recover(c.Recover, c.At)
+	case KindEndBeside:
+		if c.EndBeside == nil {
+			return missing
+		}
+		return s.endBeside(c.EndBeside)
 	}
-	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindRecover)
+	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindEndBeside)
 }
 
 // Bounds of what a command may put into the state.
@@ -408,6 +413,9 @@ func (s *State) apply(c *Apply, at int64) error {
 		if h, ok := s.Group(g.Name); ok && h.Mode != g.Mode {
 			return refuse(ErrTables, "group "+g.Name, "its mode is %s: name another group to have the mode %s", h.Mode, g.Mode)
 		}
+		if why := s.besideProblem(&g); why != "" {
+			return refuse(ErrTables, "group "+g.Name, "%s", why)
+		}
 	}
 	s.Epoch++
 	s.Rules = c.Rules
@@ -446,6 +454,7 @@ func (s *State) settle(old *State, at int64) {
 	if s.Rules != old.Rules || len(s.Members) != len(old.Members) || len(s.Members) > 0 && &s.Members[0] != &old.Members[0] {
 		s.tables = newTables(s)
 		s.grant()
+		s.beside()
 		s.found(at)
 	}
 }
@@ -483,7 +492,7 @@ func (s *State) grant() {
 	for _, g := range s.Groups {
 		for _, m := range s.Members {
 			if m.Status != Leaving && s.tables.MayOriginate(g.Number, m.Number) && s.Incarnation(g.Number, m.Number) == 0 {
-				fresh = append(fresh, Writing{g.Number, m.Number, origin.Incarnation(s.first())})
+				fresh = append(fresh, Writing{Group: g.Number, Module: m.Number, Incarnation: origin.Incarnation(s.first())})
 			}
 		}
 	}

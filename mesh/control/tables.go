@@ -107,7 +107,7 @@ func (t *Tables) source(r ShareRule) *Member {
 		if !m.HoldsData() || path.SystemOf(m.Name) != r.Root.System() {
 			continue
 		}
-		if g != nil && g.from(m.Name) {
+		if g != nil && g.mayOwn(m.Name) {
 			return m
 		}
 		if first == nil {
@@ -150,8 +150,11 @@ func (g *GroupRule) has(name string) bool { return g.from(name) || g.to(name) }
 
 // destination reports whether what origin writes goes to the module called to.
 // An origin that no route starts at any more has written before: what it wrote
-// goes to all.
+// goes to all. What is written beside an owner goes to none that may be it.
 func (g *GroupRule) destination(origin, to string) bool {
+	if g.supplements(origin) && g.mayOwn(to) {
+		return false
+	}
 	if !g.from(origin) {
 		return g.to(to)
 	}
@@ -327,7 +330,7 @@ func (t *Tables) FirstOwner(g origin.Group) origin.Module {
 		return 0
 	}
 	may := func(name string) origin.Module {
-		if m := t.standing[name]; m != nil && t.MayOriginate(g, m.Number) {
+		if m := t.standing[name]; m != nil && t.MayOwn(g, m.Number) {
 			return m.Number
 		}
 		return 0
@@ -341,7 +344,7 @@ func (t *Tables) FirstOwner(g origin.Group) origin.Module {
 		}
 	}
 	for i := range t.Shares {
-		if t.Shares[i].GroupNumber == g && t.MayOriginate(g, t.Shares[i].Source) {
+		if t.Shares[i].GroupNumber == g && t.MayOwn(g, t.Shares[i].Source) {
 			return t.Shares[i].Source
 		}
 	}

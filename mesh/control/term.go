@@ -19,6 +19,9 @@ type Term struct {
 	Incarnation origin.Incarnation `msgpack:"i" json:"incarnation"`
 	Base        uint64             `msgpack:"b" json:"base"`
 	Since       int64              `msgpack:"t" json:"since"` // unix ms
+	// Stay says of a term that ended that what supplementary modules wrote after
+	// what it lost stays where it is.
+	Stay bool `msgpack:"y,omitempty" json:"stay,omitempty"`
 }
 
 // Stream is what the group is written under in this term.
@@ -154,8 +157,8 @@ func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
 	if c.To == t.Owner {
 		return refuse(ErrSwitching, "group "+g.Name, "%s owns it already", to.Name)
 	}
-	if !s.tables.MayOriginate(g.Number, c.To) || s.Incarnation(g.Number, c.To) == 0 {
-		return refuse(ErrNotOwned, "group "+g.Name, "no route starts at %s", to.Name)
+	if !s.tables.MayOwn(g.Number, c.To) || s.Incarnation(g.Number, c.To) == 0 {
+		return refuse(ErrNotOwned, "group "+g.Name, "no route starts at %s, or it is supplementary", to.Name)
 	}
 	if c.ID == "" || max(len(c.ID), len(c.By)) > maxText || s.known(c.ID) {
 		return refuse(ErrMalformed, "switch", "it needs an id of its own")
@@ -258,6 +261,10 @@ func (s *State) endSwitch(c *EndSwitch, at int64) error {
 	}
 	next := Term{Group: w.Group, Epoch: t.Epoch + 1, Owner: w.To, Incarnation: s.Incarnation(w.Group, w.To), Base: t.Base + uint64(w.End.Seq), Since: at}
 	s.Terms = append(slices.Clone(s.Terms), next)
+	if rule := s.tables.group(w.Group); rule != nil && rule.Stay {
+		i := slices.IndexFunc(s.Terms, func(u Term) bool { return u.Group == t.Group && u.Epoch == t.Epoch })
+		s.Terms[i].Stay = true
+	}
 	if n := len(s.Terms) - maxTerms; n > 0 {
 		s.dropTerms(n)
 	}

@@ -60,7 +60,7 @@ leave %west#m1
 ----
 begin a ledger 1 %west#m1: group ledger: the owner is changing: %west#m1 owns it already
 begin a ledger 2 %east#m1: group ledger: the owner has changed: epoch 1 has begun, not 2
-begin a ledger 1 %south#m1: group ledger: cannot be owned so: no route starts at %south#m1
+begin a ledger 1 %south#m1: group ledger: cannot be owned so: no route starts at %south#m1, or it is supplementary
 begin a notes 1 %east#m1: group notes: cannot be owned so: it has no owner that could change
 begin a nosuch 1 %east#m1: group nosuch: cannot be owned so: it has no owner that could change
 end a: switch a: no such change of owner is under way: there is none

@@ -44,7 +44,7 @@ line 12: record_type: "nonsense" is not one of: include, exclude, map, group, mo
 line 15: process_name: a record of type include needs it: star name of programs; required
 line 15: source_path: a record of type include needs it: path, its last name may be a star name; required
 line 16: share_name: "my share": a share name holds letters, digits and _ - . $ + only
-line 23: on_full: a record of type group has no such field; it has: commit_scope, failover, from_modules, group, hook_timeout, mode, notify_hook, on_rejoin, on_rollback, on_timeout, owner, rank, start_hook, stop_hook, to_modules
+line 23: on_full: a record of type group has no such field; it has: commit_scope, failover, from_modules, group, hook_timeout, mode, notify_hook, on_rejoin, on_rollback, on_timeout, owner, rank, start_hook, stop_hook, supplementary, to_modules
 line 25: peers: a record of type module needs it: star names of modules, divided by blanks; required
 line 26: module: "east": a module name is written %system#module
 
