@@ -181,7 +181,7 @@ func (n *Node) failOver(st *control.State, g control.Group, t control.Term, rule
 	key := "group " + g.Name + " has no owner"
 	ctx, cancel := context.WithTimeout(n.ctx, 700*time.Millisecond)
 	defer cancel()
-	heard, unheard := n.candidates(ctx, st, g.Number, t.Owner)
+	heard, unheard, _ := n.candidates(ctx, st, g.Number, t.Owner)
 	if len(heard) == 0 {
 		n.alarm(key, "its owner "+n.moduleName(t.Owner)+" is gone, and no module that could follow answers")
 		return
@@ -227,8 +227,9 @@ type candidate struct {
 }
 
 // candidates asks the group's other holders how far they are: who may follow,
-// the one with the most first, and of equals by rank; and who did not answer.
-func (n *Node) candidates(ctx context.Context, st *control.State, g origin.Group, owner origin.Module) (heard []candidate, unheard []string) {
+// the one with the most first, and of equals by rank; who did not answer; and how
+// much of the stream they have heard of, whoever has it.
+func (n *Node) candidates(ctx context.Context, st *control.State, g origin.Group, owner origin.Module) (heard []candidate, unheard []string, told origin.Seq) {
 	t := st.Tables()
 	rule := t.GroupRule(g)
 	var mu sync.Mutex
@@ -245,6 +246,7 @@ func (n *Node) candidates(ctx context.Context, st *control.State, g origin.Group
 				unheard = append(unheard, n.moduleName(m))
 				return
 			}
+			told = max(told, s.Known)
 			x, _ := st.Member(m)
 			rank := slices.Index(rule.Rank, x.Name)
 			if rank < 0 {
@@ -266,7 +268,7 @@ func (n *Node) candidates(ctx context.Context, st *control.State, g origin.Group
 		}
 		return int(int64(a.module) - int64(b.module))
 	})
-	return heard, unheard
+	return heard, unheard, told
 }
 
 // takeOver is the new owner's part of a failover: the position at which the
@@ -372,7 +374,7 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 		add(admin.Fail, "target", "\"drmesh status --dir D\" at "+to.Name+" says why", "%s does not hold the group whole, may not write, or has a full disk", to.Name)
 	}
 	most := target.Seq
-	heard, unheard := n.candidates(ctx, st, g.Number, t.Owner)
+	heard, unheard, told := n.candidates(ctx, st, g.Number, t.Owner)
 	for _, c := range heard {
 		most = max(most, c.seq)
 	}
@@ -388,17 +390,9 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 		add(admin.Warn, "parked", "\"drmesh parked ls\" at "+to.Name, "%d records cannot be shown at %s", target.Parked, to.Name)
 	}
 	checkHooks(out, to.Name, target, control.HookStart, control.HookNotify)
-	// As far as anybody here knows: the owner's own signed word, and what
+	// As far as anybody in reach knows: the owner's own signed word, and what
 	// others told to have.
-	known := most
-	if h, ok := n.heads.all()[t.Stream()]; ok {
-		known = max(known, h.Position.Seq)
-	}
-	for _, m := range st.Tables().Holders(g.Number) {
-		if a, ok := n.acks.of(m, t.Stream()); ok {
-			known = max(known, a.seq)
-		}
-	}
+	known := max(most, n.heardOf(st, t.Stream()), told)
 	for q := most + 1; q <= known; q++ {
 		out.Missing++
 		if len(out.MissingDots) < 1000 {

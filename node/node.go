@@ -58,6 +58,7 @@ type Node struct {
 	// accounts are what this module counts for others.
 	accounts accounts
 	started  time.Time
+	version  string
 	disk     func(path string) (total, free uint64, err error)
 
 	ctx     context.Context // ends with Close
@@ -115,6 +116,7 @@ type ServeOptions struct {
 	Recover bool
 	Admin   string                                            // TCP address for operators, for this run; empty: that of the directory
 	disk    func(path string) (total, free uint64, err error) // nil: diskOf
+	version string                                            // empty: Version
 }
 
 // Serve runs a module's node until ctx ends.
@@ -157,6 +159,9 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, sealed: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
+	if n.version = o.version; n.version == "" {
+		n.version = Version
+	}
 	if n.disk = o.disk; n.disk == nil {
 		n.disk = diskOf
 	}

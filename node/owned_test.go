@@ -176,7 +176,16 @@ func TestSwitchoverIsRolledBack(t *testing.T) {
 		}
 	}
 	put(t, nodes[0], "main:a", "two")
-	_, err := engine{nodes[0]}.SwitchStart(ctx, admin.SwitchRequest{Group: "ledger", To: "%west#m1", By: "kim", Timeout: time.Second})
+	r := admin.SwitchRequest{Group: "ledger", To: "%west#m1", By: "kim", Timeout: time.Second}
+	check, err := engine{nodes[0]}.SwitchCheck(ctx, r)
+	if err != nil || check.First(admin.Fail) == nil || check.First(admin.Fail).Check != "lag" || check.First(admin.Warn).Check != "links" {
+		t.Errorf("check of a module that is cut off: %+v, %v", check, err)
+	}
+	if _, err := (engine{nodes[0]}).SwitchStart(ctx, r); class(err) != admin.Precondition {
+		t.Errorf("a switch to a module that is cut off: %v", err)
+	}
+	// It was cut off a moment after the check.
+	_, err = engine{nodes[0]}.changeOwner(ctx, r, check, false)
 	if err == nil || class(err) != admin.Failed {
 		t.Fatalf("a switch to a module that is cut off: %v", err)
 	}

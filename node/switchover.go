@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -102,6 +105,13 @@ type standing struct {
 	Full    bool       `msgpack:"f"`
 	Clock   int64      `msgpack:"t"` // unix ms
 	Owns    uint64     `msgpack:"w"` // the epoch in which it may write the group at this moment; 0: it may not
+	// Up is how many links txns come by there, and Heard when one of them said
+	// something last, in ms.
+	Up    int   `msgpack:"u"`
+	Heard int64 `msgpack:"d"`
+	// Known is the greatest seq of the stream that it has heard of, whoever has
+	// it.
+	Known origin.Seq `msgpack:"k"`
 	// Hooks says of each hook of the group why it could not be run there.
 	Hooks map[string]string `msgpack:"h,omitempty"`
 }
@@ -123,7 +133,7 @@ func (n *Node) serveStanding(_ context.Context, _ origin.Module, b []byte) ([]by
 
 func (n *Node) standing(g origin.Group) (*standing, error) {
 	st := n.ctl.state()
-	s := &standing{Version: Version, Epoch: n.appliedEpoch(), Control: st.Index, Clock: time.Now().UnixMilli(),
+	s := &standing{Version: n.version, Epoch: n.appliedEpoch(), Control: st.Index, Clock: time.Now().UnixMilli(),
 		Seq: n.j.Durable()[termStream(st, g)].Seq, Open: n.eng.OpenTransactions()}
 	parked, err := n.eng.ParkedList()
 	if err != nil {
@@ -144,8 +154,41 @@ func (n *Node) standing(g origin.Group) (*standing, error) {
 	_, s.Full = n.alarms[diskFull]
 	n.mu.Unlock()
 	s.Hooks = n.hookProblems(st, g)
+	s.Up, s.Heard = n.linksUp()
+	s.Known = n.heardOf(st, termStream(st, g))
 	s.Ready = n.isReady(g) && own.Incarnation != 0 && !bad && !n.unproven.Load()
 	return s, nil
+}
+
+// linksUp counts the links that txns come by here, and tells how long ago one
+// of them was heard.
+func (n *Node) linksUp() (up int, heard int64) {
+	heard = -1
+	for _, l := range n.mesh.Links() {
+		if !l.Up || l.Paused {
+			continue
+		}
+		up++
+		if ago := time.Since(l.LastHeard).Milliseconds(); heard < 0 || ago < heard {
+			heard = ago
+		}
+	}
+	return up, heard
+}
+
+// heardOf is the greatest seq of a stream that this module knows of: what it
+// has, its writer's own signed word, and what others told to have.
+func (n *Node) heardOf(st *control.State, s origin.Stream) origin.Seq {
+	known := n.j.Durable()[s].Seq
+	if h, ok := n.heads.all()[s]; ok {
+		known = max(known, h.Position.Seq)
+	}
+	for _, m := range st.Tables().Holders(s.Group) {
+		if a, ok := n.acks.of(m, s); ok {
+			known = max(known, a.seq)
+		}
+	}
+	return known
 }
 
 // writes reports whether the rules in force let this module write a group.
@@ -250,14 +293,15 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 	if target.Full {
 		add(admin.Fail, "disk", "make room there", "the disk of %s is full", to.Name)
 	}
-	switch behind := int64(from.Seq) - int64(target.Seq); {
-	case behind <= 0:
-		add(admin.Pass, "lag", "", "%s has all %d txns of the group", to.Name, t.Base+uint64(from.Seq))
-	case behind < 10000:
-		add(admin.Pass, "lag", "", "%s lacks %d txns: writes stand still until it has them", to.Name, behind)
+	switch {
+	case target.Up == 0:
+		add(admin.Warn, "links", "\"drmesh link ls\" there says why", "no link is up by which txns come to %s", to.Name)
+	case target.Heard > staleLink.Milliseconds():
+		add(admin.Warn, "links", "\"drmesh link ls\" there", "the links of %s are up, but none was heard for %v", to.Name, time.Duration(target.Heard)*time.Millisecond)
 	default:
-		add(admin.Warn, "lag", "wait with \"drmesh status --wait-for caught-up\" at "+to.Name, "%s lacks %d txns: writes stand still until it has them", to.Name, behind)
+		add(admin.Pass, "links", "", "txns come to %s by %d links", to.Name, target.Up)
 	}
+	n.checkLag(ctx, out, g.Number, t, to, from.Seq, target.Seq)
 	if target.Parked > 0 {
 		add(admin.Warn, "parked", "\"drmesh parked ls\" at "+to.Name, "%d records cannot be shown at %s", target.Parked, to.Name)
 	} else {
@@ -276,6 +320,7 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 	} else {
 		add(admin.Pass, "tables", "", "policy epoch %d is in force at both", st.Epoch)
 	}
+	n.checkOthers(ctx, out, st, g.Number, t.Owner, to.Number)
 	if from.Version != target.Version {
 		add(admin.Warn, "version", "update the older one", "%s is %s, %s is %s", out.From, from.Version, to.Name, target.Version)
 	} else {
@@ -289,6 +334,89 @@ func (e engine) SwitchCheck(ctx context.Context, r admin.SwitchRequest) (*admin.
 	checkHooks(out, out.From, from, control.HookStop, control.HookNotify)
 	checkHooks(out, to.Name, target, control.HookStart, control.HookNotify)
 	return out, nil
+}
+
+const (
+	// staleLink is after what silence a link that is up is doubted: heads come
+	// when idle, too.
+	staleLink = 3 * time.Second
+	// drainLook is for how long it is watched whether a module that lacks txns
+	// gets them.
+	drainLook = 1500 * time.Millisecond
+	// drainLong is from when on writes would stand still for long.
+	drainLong = 5 * time.Second
+)
+
+// checkLag says what the target lacks of what the owner had, whether it comes,
+// and how long that takes at the rate at which it does.
+func (n *Node) checkLag(ctx context.Context, c *admin.SwitchCheck, g origin.Group, t control.Term, to control.Member, want, have origin.Seq) {
+	first, began := have, time.Now()
+	for have < want && time.Since(began) < drainLook {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+		if s, err := n.askStanding(ctx, to.Number, g); err == nil {
+			have = s.Seq
+		}
+	}
+	took := time.Since(began)
+	remedy := "wait with \"drmesh status --wait-for caught-up\" at " + to.Name
+	switch {
+	case first >= want:
+		c.Add(admin.Pass, "lag", "", "%s has all %d txns of the group", to.Name, t.Base+uint64(want))
+	case have >= want:
+		c.Add(admin.Pass, "lag", "", "%s lacked %d txns of the group, and got them within %v", to.Name, want-first, took.Round(time.Millisecond))
+	case have == first:
+		c.Add(admin.Fail, "lag", "\"drmesh link ls\" and \"drmesh status\" at "+to.Name+" say why", "%s lacks %d txns of the group, and none came in %v", to.Name, want-have, took.Round(time.Millisecond))
+	default:
+		drain := time.Duration(float64(took) / float64(have-first) * float64(want-have))
+		level := admin.Pass
+		if drain > drainLong {
+			level = admin.Warn
+		}
+		c.Add(level, "lag", remedy, "%s lacks %d txns of the group: writes would stand still for %v at this rate", to.Name, want-have, drain.Round(time.Millisecond))
+	}
+}
+
+// checkOthers finds members that do not have the tables in force, or cannot be
+// asked: they do not take part in a change of owner, and learn of it later.
+func (n *Node) checkOthers(ctx context.Context, c *admin.SwitchCheck, st *control.State, g origin.Group, but ...origin.Module) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var silent, other []string
+	for _, m := range st.Tables().Holders(g) {
+		if slices.Contains(but, m) {
+			continue
+		}
+		if x, _ := st.Member(m); x.Behind {
+			mu.Lock()
+			silent = append(silent, x.Name)
+			mu.Unlock()
+			continue
+		}
+		wg.Go(func() {
+			s, err := n.askStanding(ctx, m, g)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				silent = append(silent, n.moduleName(m))
+			case s.Epoch != st.Epoch:
+				other = append(other, fmt.Sprintf("%s (%d)", n.moduleName(m), s.Epoch))
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(silent)
+	slices.Sort(other)
+	if len(silent) > 0 {
+		c.Add(admin.Warn, "members", "\"drmesh module ls\"", "%s cannot be asked, and learn of the change when they are back", strings.Join(silent, " "))
+	}
+	if len(other) > 0 {
+		c.Add(admin.Warn, "tables", "wait a moment; \"drmesh status\" shows the epoch of each", "policy epoch %d is not in force at %s", st.Epoch, strings.Join(other, " "))
+	}
 }
 
 // SwitchStart implements admin.Engine: it checks, stops the owner, waits until
