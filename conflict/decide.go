@@ -49,12 +49,15 @@ type Input struct {
 	// Hidden lists covered versions of which it is known that the writer was
 	// not shown them. Without, all that the set tells is used.
 	Hidden []origin.OpDot
+	// Policies are those of the register; nil: latest.
+	Policies Policies
 }
 
 // Outcome is what an operation makes of a register. Decide reuses its slices;
 // the versions share Data with the input.
 type Outcome struct {
 	Next    []origin.Version // visible first, the rest by dot
+	Policy  Kind             // that chose the visible one
 	Entries []Entry          // new, changed and withdrawn ledger entries, by the loser's dot
 	Counts  []Count
 }
@@ -66,7 +69,7 @@ func Decide(in *Input, out *Outcome) {
 	if in.Incoming != nil && slices.ContainsFunc(in.Standing, func(v origin.Version) bool { return v.Dot == in.Incoming.Dot }) {
 		// Applied before. Callers drop duplicates; here they change nothing.
 		out.Next = append(out.Next, in.Standing...)
-		arrange(out.Next)
+		arrange(out.Next, in.Policies)
 		return
 	}
 	for i := range in.Standing {
@@ -77,9 +80,10 @@ func Decide(in *Input, out *Outcome) {
 	if in.Incoming != nil {
 		out.Next = append(out.Next, *in.Incoming)
 	}
-	arrange(out.Next)
+	arrange(out.Next, in.Policies)
+	out.Policy = in.Policies.of(out.Next).Kind
 
-	before := Visible(in.Standing)
+	before := Visible(in.Standing, in.Policies)
 	shown := in.shown()
 	for i := range in.Standing {
 		v := &in.Standing[i]
@@ -120,10 +124,23 @@ func Decide(in *Input, out *Outcome) {
 // shown is the index of the standing version that the writer was shown: the
 // visible one among the covered that it does not call hidden; -1 if none.
 func (in *Input) shown() int {
+	seen := func(v *origin.Version) bool { return in.Covers(v.Dot) && !slices.Contains(in.Hidden, v.Dot) }
+	n, only, epoch := 0, -1, uint64(0)
+	for i := range in.Standing {
+		if v := &in.Standing[i]; seen(v) {
+			n, only, epoch = n+1, i, max(epoch, v.Policy)
+		}
+	}
+	if n < 2 {
+		return only
+	}
+	var p Policy
+	if in.Policies != nil {
+		p = in.Policies(epoch)
+	}
 	best := -1
 	for i := range in.Standing {
-		v := &in.Standing[i]
-		if in.Covers(v.Dot) && !slices.Contains(in.Hidden, v.Dot) && (best < 0 || compare(v, &in.Standing[best]) > 0) {
+		if v := &in.Standing[i]; seen(v) && (best < 0 || p.compare(v, &in.Standing[best]) > 0) {
 			best = i
 		}
 	}

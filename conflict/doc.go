@@ -13,8 +13,12 @@
 //
 // From the set, and from nothing else, follow
 //
-//   - the visible version: greatest life first, then the latest, which is the
-//     greatest (stamp, module, incarnation, seq, index);
+//   - the visible version: greatest life first, then what the policy of the
+//     greatest policy epoch says that a version of the set names: by default
+//     the latest, which is the greatest (stamp, module, incarnation, seq,
+//     index). A policy is a total order of versions, so that no order of
+//     arrival matters; a change of the tables moves nothing that stands,
+//     until a version that was made under them enters the set;
 //   - the open conflicts: every other version of the set, unless it says the
 //     same as the visible one (equal bytes, or both are deletions).
 //

@@ -105,16 +105,3 @@ func (e *Entry) Apart() uint64 {
 	}
 	return a - b
 }
-
-// OpenEntries lists the open conflicts of a set: all but the visible version
-// and those that say the same. By is left zero.
-func OpenEntries(file origin.FileID, addr []byte, set []origin.Version) []Entry {
-	v := Visible(set)
-	var out []Entry
-	for i := range set {
-		if i != v && !same(&set[i], &set[v]) {
-			out = append(out, Entry{ID: EntryID(file, addr, set[i].Dot), State: Open, Loser: set[i], Winner: set[v]})
-		}
-	}
-	return out
-}

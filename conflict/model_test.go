@@ -14,6 +14,7 @@ import (
 type modelOp struct {
 	Dot      origin.OpDot
 	Stamp    origin.Stamp
+	Policy   uint64
 	Life     uint32
 	Kind     origin.Kind
 	Data     string
@@ -41,18 +42,48 @@ func modelStanding(applied []*modelOp) (out []*modelOp) {
 	return out
 }
 
-// modelVisible sorts by what counts, least first, and takes the last.
-func modelVisible(standing []*modelOp) *modelOp {
+// modelRules says, by policy epoch, what is chosen: "latest", "earliest",
+// "ask", or the modules of a rank, best first.
+type modelRules map[uint64]string
+
+// modelVisible sorts by what counts, least first, and takes the last. All
+// whose life is not the greatest are out first; then the rule of the greatest
+// epoch that any of all names decides.
+func (rules modelRules) visible(standing []*modelOp) *modelOp {
 	if len(standing) == 0 {
 		return nil
 	}
-	l := slices.Clone(standing)
+	life, epoch := uint32(0), uint64(0)
+	for _, o := range standing {
+		life, epoch = max(life, o.Life), max(epoch, o.Policy)
+	}
+	l := slices.DeleteFunc(slices.Clone(standing), func(o *modelOp) bool { return o.Life < life })
 	slices.SortFunc(l, func(a, b *modelOp) int {
 		key := func(o *modelOp) []uint64 {
-			return []uint64{uint64(o.Life), uint64(o.Stamp), uint64(o.Dot.Module), uint64(o.Dot.Incarnation), uint64(o.Dot.Seq), uint64(o.Dot.Index)}
+			return []uint64{uint64(o.Stamp), uint64(o.Dot.Module), uint64(o.Dot.Incarnation), uint64(o.Dot.Seq), uint64(o.Dot.Index)}
 		}
 		return slices.Compare(key(a), key(b))
 	})
+	switch rule := rules[epoch]; rule {
+	case "", "latest":
+	case "earliest", "ask":
+		return l[0]
+	default:
+		for _, m := range rule {
+			for i := len(l) - 1; i >= 0; i-- {
+				if l[i].Dot.Module == origin.Module(m-'0') {
+					return l[i]
+				}
+			}
+		}
+		first := l[len(l)-1]
+		for i := len(l) - 1; i >= 0; i-- {
+			if l[i].Dot.Module < first.Dot.Module {
+				first = l[i]
+			}
+		}
+		return first
+	}
 	return l[len(l)-1]
 }
 
@@ -60,10 +91,10 @@ func modelSame(a, b *modelOp) bool {
 	return a.Kind == b.Kind && (a.Kind == origin.Delete || a.Data == b.Data)
 }
 
-// modelOpen lists the dots of the open conflicts.
-func modelOpen(applied []*modelOp) (out []origin.OpDot) {
+// open lists the dots of the open conflicts.
+func (rules modelRules) open(applied []*modelOp) (out []origin.OpDot) {
 	s := modelStanding(applied)
-	top := modelVisible(s)
+	top := rules.visible(s)
 	for _, v := range s {
 		if v != top && !modelSame(v, top) {
 			out = append(out, v.Dot)

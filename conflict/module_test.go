@@ -21,6 +21,8 @@ type station struct {
 	account map[origin.Stream]*[Classes]int64
 	read    map[string][]origin.OpDot // what stood when the port last read, visible first
 	hints   bool                      // fill Hidden
+	rules   modelRules
+	epoch   uint64 // the policy epoch that it writes under
 	out     Outcome
 }
 
@@ -72,6 +74,7 @@ func (s *station) make(kind origin.Kind, key, data string) (*event, error) {
 	}
 	s.clock++
 	s.seq++
+	e.Policy = s.epoch
 	e.Stamp = origin.MakeStamp(s.clock, 0)
 	e.Dot = origin.OpDot{Dot: origin.Dot{Stream: s.stream(), Seq: s.seq}}
 	s.apply(e)
@@ -100,12 +103,8 @@ func (s *station) cover(e *event, set []origin.Version, seen []origin.OpDot, has
 	if len(covered) == 0 {
 		return nil
 	}
-	top := covered[0]
-	for _, v := range covered {
-		if v.Life > top.Life || v.Life == top.Life && v.Stamp > top.Stamp {
-			top = v
-		}
-	}
+	p := s.policies().of(versions(covered))
+	top := covered[p.best(versions(covered))]
 	// What stood at the read and was not on top then was not shown; a version
 	// of another program of this module counts as shown.
 	shown := slices.Index(seen, top.Dot) <= 0
@@ -118,6 +117,31 @@ func (s *station) cover(e *event, set []origin.Version, seen []origin.OpDot, has
 		}
 	}
 	return nil
+}
+
+func versions(l []*origin.Version) (out []origin.Version) {
+	for _, v := range l {
+		out = append(out, *v)
+	}
+	return out
+}
+
+// policies are the station's rules as a node reads them from the tables.
+func (s *station) policies() Policies {
+	if s.rules == nil {
+		return nil
+	}
+	return func(epoch uint64) Policy {
+		k, ok := KindNamed(s.rules[epoch])
+		if ok {
+			return Policy{Kind: k}
+		}
+		p := Policy{Kind: Rank}
+		for _, c := range s.rules[epoch] {
+			p.Rank = append(p.Rank, origin.Module(c-'0'))
+		}
+		return p
+	}
 }
 
 // ready reports whether all that e's context names has been applied.
@@ -142,10 +166,10 @@ func (s *station) apply(e *event) []Entry {
 	}
 	var heard []Entry
 	for _, k := range keys {
-		in := Input{File: testFile(), Address: []byte(k), Standing: s.sets[k], By: e.Dot, Hidden: e.Hidden,
+		in := Input{Policies: s.policies(), File: testFile(), Address: []byte(k), Standing: s.sets[k], By: e.Dot, Hidden: e.Hidden,
 			Covers: func(d origin.OpDot) bool { return modelCovers(&e.modelOp, &modelOp{Dot: d}) }}
 		if e.Kind != origin.Truncate {
-			v := origin.Version{Dot: e.Dot, Stamp: e.Stamp, Life: e.Life, Tombstone: e.Kind == origin.Delete}
+			v := origin.Version{Dot: e.Dot, Stamp: e.Stamp, Policy: e.Policy, Life: e.Life, Tombstone: e.Kind == origin.Delete}
 			if !v.Tombstone {
 				v.Data = []byte(e.Data)
 			}

@@ -27,7 +27,7 @@ func DecodeEntry(b []byte, e *Entry) error {
 	}
 	var err2 error
 	e.By, err2 = decodeDot(&r)
-	e.Rule = r.String(maxRule)
+	e.Facts.Rule = r.String(maxRule)
 	e.Facts.Share = r.String(maxShare)
 	e.Facts.Stamp = origin.Stamp(r.Uint())
 	e.Facts.Policy = r.Uint()

@@ -26,6 +26,7 @@ type Facts struct {
 	Stamp   origin.Stamp
 	Policy  uint64 // policy epoch
 	Process string // the program that made the txn
+	Rule    string // the policy that decided, by name
 }
 
 // Entry is a stored entry.
@@ -34,15 +35,10 @@ type Entry struct {
 	File    origin.FileID
 	Address []byte
 	Facts   Facts
-	// Rule is the policy that decided, by name.
-	Rule string
 	// ClosedBy and ClosedAt say who closed a superseded entry, and when.
 	ClosedBy string
 	ClosedAt origin.Stamp
 }
-
-// Rule is the name of the policy that decides where no table says otherwise.
-const Rule = "latest"
 
 // Bounds of what a stored entry may hold.
 const (
@@ -71,7 +67,7 @@ func AppendEntry(b []byte, e *Entry) []byte {
 		b = appendVersion(b, &e.Winner)
 	}
 	b = appendDot(b, e.By)
-	b = pack.AppendString(b, e.Rule)
+	b = pack.AppendString(b, e.Facts.Rule)
 	b = pack.AppendString(b, e.Facts.Share)
 	b = pack.AppendUint(b, uint64(e.Facts.Stamp))
 	b = pack.AppendUint(b, e.Facts.Policy)

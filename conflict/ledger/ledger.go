@@ -53,7 +53,7 @@ func Writes(dst []KV, file origin.FileID, addr []byte, entries []conflict.Entry,
 			dst = append(dst, KV{Key: k}, KV{Key: ik})
 			continue
 		}
-		full := Entry{Entry: *e, File: file, Address: addr, Facts: f, Rule: Rule}
+		full := Entry{Entry: *e, File: file, Address: addr, Facts: f}
 		dst = append(dst, KV{k, AppendEntry(nil, &full)}, KV{ik, stampBytes(e.Loser.Stamp)})
 	}
 	return dst

@@ -575,7 +575,7 @@ func (t *texts) owning(rule *GroupRule) {
 	if rule.Mode == ModeOwned {
 		return
 	}
-	for _, name := range []string{"owner", "rank", "stop_hook", "start_hook", "notify_hook", "hook_timeout", "supplementary", "on_rollback"} {
+	for _, name := range []string{"owner", "stop_hook", "start_hook", "notify_hook", "hook_timeout", "supplementary", "on_rollback"} {
 		if t.has(name) {
 			t.bad(name, "only a group with mode owned has one")
 		}

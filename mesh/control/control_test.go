@@ -244,6 +244,13 @@ func (w *world) run(d *datadriven.TestData) string {
 				for _, t := range w.s.Terms {
 					answer += fmt.Sprintf("[%s %d %s.%d from %d] ", w.s.GroupName(t.Group), t.Epoch, w.s.memberName(t.Owner), t.Incarnation, t.Base)
 				}
+			case "policy": // SHARE EPOCH
+				epoch, err := strconv.ParseUint(f[2], 10, 64)
+				if err != nil {
+					return err.Error()
+				}
+				x := w.s.Policy(f[1], epoch)
+				answer = fmt.Sprintf("%s since %d %v", x.Policy, x.From, x.Rank)
 			case "ends":
 				for _, e := range w.s.Ends {
 					answer += fmt.Sprintf("%s.%d/%s:%d ", w.s.memberName(e.Module), e.Incarnation, w.s.GroupName(e.Group), e.Seq)

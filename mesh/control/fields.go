@@ -121,9 +121,13 @@ func oneOf(words ...string) func(string) (string, string) {
 func policy(s string) (string, string) {
 	l := strings.ToLower(s)
 	if strings.HasPrefix(l, "wasm:") && len(l) > len("wasm:") {
-		return l, ""
+		return "", fmt.Sprintf("%q needs a feature that is not built yet: %s are allowed", clipText(l), strings.Join(builtPolicies, ", "))
 	}
-	return oneOf("latest", "earliest", "rank", "merge", "delta", "both", "ask")(s)
+	l, why := oneOf("latest", "earliest", "rank", "merge", "delta", "both", "ask")(s)
+	if why == "" && !slices.Contains(builtPolicies, l) {
+		return "", fmt.Sprintf("%q needs a feature that is not built yet: %s are allowed", l, strings.Join(builtPolicies, ", "))
+	}
+	return l, why
 }
 
 // onlyShareName checks names of shares and groups.
@@ -295,7 +299,7 @@ var kinds = []*recordKind{
 		{name: "group", use: used, value: onlyShareName, allowed: "name; left out: the share's own"},
 		{name: "from_modules", use: used, value: starList, allowed: starNames + "; left out: *"},
 		{name: "to_modules", use: used, value: starList, allowed: starNames + "; left out: *"},
-		{name: "policy", normal: policyLatest, use: unbuilt, value: policy, allowed: policyLatest},
+		{name: "policy", normal: policyLatest, use: used, value: policy, allowed: strings.Join(builtPolicies, ", ") + "; rank needs that of the group"},
 		{name: "durability", normal: Sync, use: used, value: oneOf(Sync, Interval), allowed: "sync, interval"},
 		{name: "interval_ms", normal: "10", use: used, value: number(1, 60000), allowed: "1 to 60000, with durability interval; left out: 10"},
 		bitField("before_images", "0", unbuilt),
@@ -318,7 +322,7 @@ var kinds = []*recordKind{
 		{name: "to_modules", use: used, value: starList, allowed: starNames + "; left out: *"},
 		{name: "mode", normal: ModeActive, use: used, value: oneOf(ModeActive, ModeOwned), allowed: "active, owned"},
 		{name: "owner", use: used, value: moduleName, allowed: "name of a member, with mode owned; left out: the first of rank, else the module of source_path"},
-		{name: "rank", use: used, value: starList, allowed: "names of modules, divided by blanks, with mode owned"},
+		{name: "rank", use: used, value: starList, allowed: "names of modules, best first, divided by blanks: who is to own the group next, and for policy rank"},
 		{name: "commit_scope", normal: ScopeLocal, use: used, value: oneOf(ScopeLocal, ScopeOne, ScopeSystem, ScopeAll), allowed: "local, one, system, all"},
 		{name: "on_timeout", normal: "fail", use: used, value: oneOf("fail", "go_on"), allowed: "fail, go_on"},
 		{name: "on_rejoin", normal: "merge", use: used, value: oneOf("merge", "divert"), allowed: "merge, divert"},

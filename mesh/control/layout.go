@@ -13,11 +13,27 @@ func (c *compiler) finish() {
 	c.owners()
 	c.placeMaps()
 	c.interval()
+	c.ranks()
 	c.tables = joinTables(c.state.Epoch+1, c.rules, c.state.Members, c.state.numbers(c.rules))
 	c.moved()
 	c.sourcesKnown()
 	c.chains()
 	c.layouts()
+}
+
+// ranks checks that a policy which goes by rank has one.
+func (c *compiler) ranks() {
+	for i := range c.rules.Shares {
+		rule := &c.rules.Shares[i]
+		if rule.Policy != policyRank || len(c.tablesGroup(rule.Group).Rank) > 0 {
+			continue
+		}
+		line := rule.Line
+		if f, ok := c.shares[rule.Name].stated["policy"]; ok {
+			line = f.Line
+		}
+		c.problems.Add(line, "policy", "rank needs the field rank in a record of type group for %s: names of modules, best first", rule.Group)
+	}
 }
 
 // joinGroups gives every share its group, and the routes that includes state

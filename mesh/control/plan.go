@@ -21,7 +21,11 @@ func Plan(old, new *Tables) []string {
 		s := &new.Shares[i]
 		o, ok := old.Share(s.Name)
 		if !ok {
-			add("+ share %s: group %s, %s, directory %s", s.Name, s.Group, s.durability(), s.Root)
+			says := s.durability()
+			if s.Policy != policyLatest {
+				says += ", policy " + s.Policy
+			}
+			add("+ share %s: group %s, %s, directory %s", s.Name, s.Group, says, s.Root)
 			for _, m := range new.holders(s.Group) {
 				if dir, ok := new.Dir(s.Name, m); ok {
 					add("+   at %s: %s", m, dir)
@@ -34,6 +38,9 @@ func Plan(old, new *Tables) []string {
 		}
 		if o.durability() != s.durability() {
 			add("~ share %s: durability %s -> %s", s.Name, o.durability(), s.durability())
+		}
+		if o.Policy != s.Policy {
+			add("~ share %s: policy %s -> %s, for what is written from then on", s.Name, o.Policy, s.Policy)
 		}
 		for i := range new.members {
 			m := new.members[i].Name

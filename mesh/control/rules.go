@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 
 	"drmesh/vosio/path"
 )
@@ -24,7 +25,7 @@ type ShareRule struct {
 	Group       string    `msgpack:"g" json:"group"`
 	Root        path.Full `msgpack:"r" json:"root"`          // directory of source_path
 	Destination path.Full `msgpack:"d" json:"destination"`   // its system part means nothing; empty: as Root
-	Policy      string    `msgpack:"p" json:"policy"`        // latest
+	Policy      string    `msgpack:"p" json:"policy"`        // one of builtPolicies
 	Durability  string    `msgpack:"u" json:"durability"`    // sync, interval
 	IntervalMS  int       `msgpack:"v" json:"interval_ms"`   // with interval
 	OnFull      string    `msgpack:"f" json:"on_full"`       // refuse
@@ -147,7 +148,10 @@ func (r *Rules) check() error {
 				return err
 			}
 		}
-		if s.Policy != policyLatest || s.TwinPorts || s.Images {
+		if !slices.Contains(builtPolicies, s.Policy) {
+			return fmt.Errorf("share %s has the policy %q, which is not known", s.Name, s.Policy)
+		}
+		if s.TwinPorts || s.Images {
 			return fmt.Errorf("share %s uses what is not built yet", s.Name)
 		}
 	}

@@ -171,11 +171,14 @@ type State struct {
 	Rules        *Rules      `msgpack:"r" json:"rules"`
 	History      []Text      `msgpack:"h" json:"-"` // oldest first; the last is in force
 	Placed       []Placed    `msgpack:"pl" json:"-"`
-	Terms        []Term      `msgpack:"o,omitempty" json:"terms"` // in the order in which they began
-	Switches     []Switch    `msgpack:"sw,omitempty" json:"switches"`
-	Receipts     []Receipt   `msgpack:"rc,omitempty" json:"receipts"` // oldest first
-	Lost         []LostFile  `msgpack:"lo,omitempty" json:"lost"`     // by name
-	Lineages     []Lineage   `msgpack:"li,omitempty" json:"lineages"` // the last is this log's
+	// Policies say which policy each share had from which policy epoch on: a
+	// version keeps to that of the tables it was made under.
+	Policies []SharePolicy `msgpack:"po,omitempty" json:"policies"` // in the order in which they came
+	Terms    []Term        `msgpack:"o,omitempty" json:"terms"`     // in the order in which they began
+	Switches []Switch      `msgpack:"sw,omitempty" json:"switches"`
+	Receipts []Receipt     `msgpack:"rc,omitempty" json:"receipts"` // oldest first
+	Lost     []LostFile    `msgpack:"lo,omitempty" json:"lost"`     // by name
+	Lineages []Lineage     `msgpack:"li,omitempty" json:"lineages"` // the last is this log's
 
 	tables *Tables // derived from Rules and Members by settle
 }

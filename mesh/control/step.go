@@ -433,6 +433,7 @@ func (s *State) apply(c *Apply, at int64) error {
 			s.Placed = append(s.Placed, Placed{r.Name, r.Group})
 		}
 	}
+	s.notePolicies()
 	s.History = append(slices.Clone(s.History), Text{s.Epoch, at, c.By, c.Format, c.Source})
 	if n := len(s.History) - MaxHistory; n > 0 {
 		s.History = slices.Delete(s.History, 0, n)

@@ -11,6 +11,7 @@ import (
 // Values of fields.
 const (
 	policyLatest = "latest"
+	policyRank   = "rank"
 
 	// All modules that have a route write a group with ModeActive, one at a
 	// time one with ModeOwned.

@@ -159,7 +159,7 @@ func (o *oracle) matches(m *module) error {
 			txns = append(txns, x)
 		}
 	}
-	mod := newModel(txns)
+	mod := newModel(txns, m.mesh.policy)
 	regs, err := registers(m.db)
 	if err != nil {
 		return err

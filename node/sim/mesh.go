@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"drmesh/mesh/control"
 	"drmesh/origin"
 	"drmesh/origin/journal"
 	"drmesh/vosio/call"
@@ -23,6 +24,9 @@ type mesh struct {
 	report *Report
 	err    error // the first
 	copies bool  // disks were copied: streams may have two histories
+
+	// policy is that of a share under a policy epoch; nil: latest.
+	policy func(share string, epoch uint64) control.SharePolicy
 
 	control uint64                     // index of the control state
 	members map[uint64][]origin.Stream // who writes the group, by control index

@@ -2,17 +2,23 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
+	"drmesh/mesh/control"
 	"drmesh/origin"
+	"drmesh/vosio/record"
 )
 
 // model says what the registers must hold, from the txns alone. It is written
 // without the code that it checks: a version stands unless an operation that
 // had it in its context, and did not list it as unseen, came; of those that
-// stand, the one of greatest life, then stamp, then module is shown.
+// stand, those of the greatest life count, and of them the policy says which is
+// shown: the greatest stamp, then module, if nothing else is said.
 type model struct {
+	policy    func(share string, epoch uint64) control.SharePolicy
+	catalogs  map[origin.FileID]bool // they follow one rule
 	writes    map[register][]*written
 	truncates map[origin.FileID][]*written
 }
@@ -26,6 +32,7 @@ type register struct {
 type written struct {
 	dot     origin.OpDot
 	stamp   origin.Stamp
+	policy  uint64 // epoch
 	op      origin.Operation
 	context origin.Context // full; the own stream is not in it
 }
@@ -41,12 +48,12 @@ func (w *written) covers(v *written) bool {
 }
 
 // newModel takes all txns that were made, with their full contexts.
-func newModel(txns []*made) *model {
-	m := &model{writes: map[register][]*written{}, truncates: map[origin.FileID][]*written{}}
+func newModel(txns []*made, policy func(string, uint64) control.SharePolicy) *model {
+	m := &model{policy: policy, catalogs: map[origin.FileID]bool{record.CatalogID(theShare): true, record.CatalogID(safeShare): true}, writes: map[register][]*written{}, truncates: map[origin.FileID][]*written{}}
 	for _, x := range txns {
 		for i := range x.txn.Ops {
 			op := x.txn.Ops[i]
-			w := &written{origin.OpDot{Dot: x.txn.Dot, Index: uint32(i)}, x.txn.Stamp, op, x.context}
+			w := &written{origin.OpDot{Dot: x.txn.Dot, Index: uint32(i)}, x.txn.Stamp, x.txn.Policy, op, x.context}
 			if op.Kind == origin.Truncate {
 				m.truncates[op.File] = append(m.truncates[op.File], w)
 				continue
@@ -67,13 +74,44 @@ func (m *model) standing(r register) []*written {
 			out = append(out, v)
 		}
 	}
+	m.order(r.File, out)
+	return out
+}
+
+// order puts first what is shown.
+func (m *model) order(file origin.FileID, out []*written) {
+	rule, epoch := control.SharePolicy{}, uint64(0)
+	for _, w := range out {
+		epoch = max(epoch, w.policy)
+	}
+	if m.policy != nil && !m.catalogs[file] {
+		rule = m.policy(theShare, epoch)
+	}
 	slices.SortFunc(out, func(a, b *written) int {
+		if a.op.Life != b.op.Life {
+			return cmp.Compare(b.op.Life, a.op.Life)
+		}
+		switch rule.Policy {
+		case "earliest", "ask":
+			a, b = b, a
+		case "rank":
+			place := func(w *written) int {
+				for i, n := range rule.Rank {
+					if n == w.dot.Module {
+						return i
+					}
+				}
+				return 1000 + int(w.dot.Module)
+			}
+			if c := place(a) - place(b); c != 0 {
+				return c
+			}
+		}
 		key := func(w *written) []uint64 {
 			return []uint64{uint64(w.op.Life), uint64(w.stamp), uint64(w.dot.Module), uint64(w.dot.Incarnation), uint64(w.dot.Seq), uint64(w.dot.Index)}
 		}
 		return slices.Compare(key(b), key(a))
 	})
-	return out
 }
 
 // compare tells how a stored set differs from the model; nil if it does not.
@@ -137,7 +175,7 @@ func (m *model) seen(r register, v *written) bool {
 // shown is what stood on top at w's module when w was sequenced, of what w
 // covers.
 func (m *model) shown(r register, w *written) *written {
-	had := &model{writes: map[register][]*written{}, truncates: map[origin.FileID][]*written{}}
+	had := &model{policy: m.policy, catalogs: m.catalogs, writes: map[register][]*written{}, truncates: map[origin.FileID][]*written{}}
 	knew := func(x *written) bool {
 		if x.dot.Stream == w.dot.Stream {
 			return x.dot.Seq < w.dot.Seq

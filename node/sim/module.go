@@ -19,6 +19,7 @@ import (
 	"drmesh/origin/entry"
 	"drmesh/origin/journal"
 	"drmesh/vosio"
+	"drmesh/vosio/record"
 )
 
 // module is one machine: production cores on a disk in memory. It is driven by
@@ -119,7 +120,7 @@ func (m *module) start() error {
 	}
 	m.clock = clock.New(m.wall, max(m.j.LastStamp(), m.ceiling))
 	m.eng, err = vosio.Open(vosio.Config{DB: db, Journal: m.j, Clock: m.clock, Rules: m.rules, Self: m.number(), Name: m.name,
-		Decide: decide, Inline: true})
+		Decide: m.decide, Inline: true})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
@@ -175,9 +176,16 @@ func (m *module) crash(keep bool) error {
 }
 
 // decide joins the file system's question with the policy.
-func decide(d vosio.Decision) vosio.Decided {
+func (m *module) decide(d vosio.Decision) vosio.Decided {
 	var out conflict.Outcome
 	in := conflict.Input{File: d.File, Address: d.Address, Standing: d.Standing, Incoming: d.Incoming, By: d.By, Covers: d.Covers}
+	if m.mesh.policy != nil && d.File != record.CatalogID(d.Share) {
+		in.Policies = func(epoch uint64) conflict.Policy {
+			p := m.mesh.policy(d.Share, epoch)
+			k, _ := conflict.KindNamed(p.Policy)
+			return conflict.Policy{Kind: k, Rank: p.Rank}
+		}
+	}
 	if int(d.By.Index) < len(d.Txn.Ops) {
 		in.Hidden = d.Txn.Ops[d.By.Index].Hidden
 	}
@@ -186,7 +194,7 @@ func decide(d vosio.Decision) vosio.Decided {
 	for _, c := range out.Counts {
 		r.Counts = append(r.Counts, vosio.Count{Stream: c.Stream, Class: classes[c.Class], Delta: c.Delta})
 	}
-	for _, w := range ledger.Writes(nil, d.File, d.Address, out.Entries, ledger.Facts{Share: d.Share, Stamp: d.Txn.Stamp, Policy: d.Txn.Policy, Process: d.Txn.Process}) {
+	for _, w := range ledger.Writes(nil, d.File, d.Address, out.Entries, ledger.Facts{Share: d.Share, Stamp: d.Txn.Stamp, Policy: d.Txn.Policy, Process: d.Txn.Process, Rule: out.Policy.String()}) {
 		r.Writes = append(r.Writes, vosio.Write{Key: w.Key, Value: w.Value})
 	}
 	return r

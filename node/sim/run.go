@@ -7,6 +7,8 @@ import (
 
 	"drmesh/conflict"
 	"drmesh/conflict/ledger"
+	"drmesh/mesh/control"
+	"drmesh/origin"
 )
 
 // Options say what a run is. The same options give the same run.
@@ -42,6 +44,9 @@ func Run(o Options) (*Report, error) {
 		o.Steps = 100 + w.rand("options").IntN(200)
 	}
 	e := newMesh(w, o.Modules)
+	policies := []control.SharePolicy{{}, {Policy: "earliest"}, {Policy: "rank", Rank: []origin.Module{3, 1}}, {Policy: "ask"}}
+	policy := policies[w.rand("policy").IntN(len(policies))]
+	e.policy = func(string, uint64) control.SharePolicy { return policy }
 	defer e.close()
 	r := &Report{Seed: o.Seed, Modules: o.Modules, Ops: map[string]int{}, Refused: map[string]int{}, Faults: map[string]int{}, Checks: e.oracle.checks}
 	e.report = r

@@ -107,6 +107,7 @@ func (s *stage) apply(text string) string {
 		return err.Error() + "\n"
 	}
 	s.control = st
+	s.e.policy = func(share string, epoch uint64) control.SharePolicy { return s.control.Policy(share, epoch) }
 	for _, m := range s.e.ms {
 		if !s.deaf[m.n] {
 			s.follow(m)

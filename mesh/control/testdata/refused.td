@@ -36,7 +36,6 @@ tin refused
 line 4: compression: a record of type include has no such field; it has: auto_synchronize, before_images, delete_orphans, destination_dir, dont_send_reads, drms_server, durability, equalize_if_locked, equalize_if_modified, equalize_if_new, equalize_interval, extractor_file_id, from_modules, group, in_any_directory, interval_ms, on_full, policy, process_name, report_orphans, share_name, source_path, to_modules, twin_ports
 line 5: durability: "sometimes" is not one of: sync, interval
 line 6: interval_ms: "0" is not a number from 1 to 60000
-line 7: policy: "earliest" needs a feature that is not built yet: latest is allowed
 line 8: twin_ports: "1" needs a feature that is not built yet: 0 is allowed
 line 9: before_images: "2" is not allowed: 0 is
 line 10: on_full: "break" needs a feature that is not built yet: refuse is allowed
@@ -70,7 +69,7 @@ line 4: in_any_directory: "1" needs a feature that is not built yet: 0 is allowe
 line 5: extractor_file_id: "200" needs a feature that is not built yet: 0 is allowed
 line 6: equalize_interval: "10" needs a feature that is not built yet: nothing is allowed
 line 7: delete_orphans: "1" needs a feature that is not built yet: 0 is allowed
-line 8: policy: "merge" needs a feature that is not built yet: latest is allowed
+line 8: policy: "merge" needs a feature that is not built yet: latest, earliest, rank, ask are allowed
 line 9: record_type: equalize: the equalizer is not built yet
 line 11: record_type: equalizer: the equalizer is not built yet
 line 12: record_type: drms_sync_vm: mirrored memory regions are not built yet
