@@ -36,7 +36,8 @@ func (e *Engine) twin(ctx context.Context, process string, src *file, to string)
 		return nil, err
 	}
 	find := func(*place) (*file, error) { return e.cat.file(id), nil }
-	for _, ix := range src.indexes {
+	// Those of places first: beside them no index becomes the identity key.
+	for _, ix := range append(slices.Clip(src.others), src.indexes...) {
 		if ix.Local || ix.Name == deliveryIndex && isQueue(src.org) {
 			continue
 		}

@@ -27,7 +27,11 @@ type file struct {
 	org        int
 	size       int
 	deleted    bool
-	indexes    []*index // in order of name
+	indexes    []*index // of embedded keys, in order of name
+	others     []*index // all other ones, in order of name
+	separate   bool     // some of those have separate keys
+	records    *index   // the record index, which numbers a sequential file's records
+	holes      *index   // the deleted-record index
 	identity   *index   // of a keyed sequential file
 	attributes map[string]string
 	stat       *fileStat
@@ -42,6 +46,9 @@ type fileStat struct {
 	withheld atomic.Int64
 	parked   atomic.Int64
 	queue    *queueStat // of a queue of registers; nil of others
+	// lowest is a relative file's record number below which all are in use, as
+	// far as is known. Owned by the committer.
+	lowest int64
 	// highest is the highest record number; -1: unknown, look it up. Owned
 	// by the committer.
 	highest int64
@@ -60,13 +67,24 @@ func newIndex(def record.Index, birth origin.Birth) *index {
 }
 
 func (f *file) index(name string) *index {
-	for _, x := range f.indexes {
-		if x.Name == name {
-			return x
+	for _, l := range [2][]*index{f.indexes, f.others} {
+		for _, x := range l {
+			if x.Name == name {
+				return x
+			}
 		}
 	}
 	return nil
 }
+
+// all are the indexes of every kind.
+func (f *file) all() []*index { return append(slices.Clip(f.indexes), f.others...) }
+
+// sequential reports whether records stand in the order of their births, or of
+// their identity keys.
+func (f *file) sequential() bool { return isSequential(f.org) }
+
+func isSequential(org int) bool { return org == call.OrgSequential || org == call.OrgExtended }
 
 func (f *file) numbered() bool { return f.org == call.OrgFixed || f.org == call.OrgRelative }
 
@@ -253,7 +271,11 @@ func (c *catalog) rebuild(s *shareCatalog, id origin.FileID) *file {
 		f.stat = &fileStat{highest: -1}
 	}
 	for _, x := range s.defs[id] {
-		f.indexes = append(f.indexes, x)
+		if x.Kind == "" {
+			f.indexes = append(f.indexes, x)
+		} else {
+			f.others = append(f.others, x)
+		}
 	}
 	if isStoredQueue(f.org) {
 		f.indexes = append(f.indexes, newDelivery())
@@ -262,9 +284,20 @@ func (c *catalog) rebuild(s *shareCatalog, id origin.FileID) *file {
 		}
 	}
 	slices.SortFunc(f.indexes, func(a, b *index) int { return strings.Compare(a.Name, b.Name) })
-	if f.org == call.OrgSequential {
+	slices.SortFunc(f.others, func(a, b *index) int { return strings.Compare(a.Name, b.Name) })
+	for _, x := range f.others {
+		switch x.Kind {
+		case record.IndexSeparate:
+			f.separate = true
+		case record.IndexRecord:
+			f.records = x
+		case record.IndexDeleted:
+			f.holes = x
+		}
+	}
+	if f.sequential() {
 		for _, x := range f.indexes {
-			if !x.Duplicates && x.Empty && !x.Local && (f.identity == nil || x.birth.Compare(f.identity.birth) < 0) {
+			if !x.Duplicates && x.Empty && !x.Local && !x.NullKeys && (f.identity == nil || x.birth.Compare(f.identity.birth) < 0) {
 				f.identity = x
 			}
 		}

@@ -271,6 +271,8 @@ func (t *tx) truncate(f *file, share string, op *origin.Operation, by origin.OpD
 	if err != nil {
 		return err
 	}
+	t.recount = f != nil && f.records != nil
+	defer func() { t.recount = false }()
 	// One register at a time, and no more in memory than a page of them.
 	var page []reg
 	flush := func() error {
@@ -313,9 +315,12 @@ func (t *tx) truncate(f *file, share string, op *origin.Operation, by origin.OpD
 		return err
 	}
 	if f != nil {
-		f.stat.highest = -1
+		f.stat.highest, f.stat.lowest = -1, 0
 	}
-	return flush()
+	if err := flush(); err != nil || !t.recount {
+		return err
+	}
+	return t.buildPlaces(f, f.records)
 }
 
 // catalogChanged takes a catalog register that changed into memory, and builds
@@ -334,16 +339,21 @@ func (t *tx) catalogChanged(share string, addr []byte, next []origin.Version) er
 	if addr[0] != record.KindIndex {
 		return nil
 	}
-	for _, x := range now.indexes {
-		if before == nil || before.index(x.Name) == nil || !slices.Equal(before.index(x.Name).Components, x.Components) {
+	for _, x := range now.all() {
+		was := (*index)(nil)
+		if before != nil {
+			was = before.index(x.Name)
+		}
+		if was == nil || !slices.Equal(was.Components, x.Components) || was.Kind != x.Kind || was.Collation != x.Collation || was.NullKeys != x.NullKeys ||
+			was.birth != x.birth && (x.Kind == record.IndexRecord || x.Kind == record.IndexDeleted) {
 			if err := t.buildIndex(now, x); err != nil {
 				return err
 			}
 		}
 	}
 	if before != nil {
-		for _, x := range before.indexes {
-			if now.index(x.Name) == nil {
+		for _, x := range before.all() {
+			if y := now.index(x.Name); y == nil || y.Kind != x.Kind {
 				if err := t.dropEntries(now, x); err != nil {
 					return err
 				}
@@ -373,6 +383,9 @@ func eachVisible(r pebble.Reader, f origin.FileID, fn func(addr []byte, v *origi
 }
 
 func (t *tx) buildIndex(f *file, x *index) error {
+	if x.Kind == record.IndexRecord || x.Kind == record.IndexDeleted {
+		return t.buildPlaces(f, x)
+	}
 	if err := t.dropEntries(f, x); err != nil {
 		return err
 	}
@@ -390,6 +403,9 @@ func (t *tx) buildIndex(f *file, x *index) error {
 
 // dropEntries removes all entries of an index, and their withheld marks.
 func (t *tx) dropEntries(f *file, x *index) error {
+	if x.Kind == record.IndexRecord || x.Kind == record.IndexDeleted {
+		return t.dropPlaces(f, x)
+	}
 	marks := append(appendFileKey(nil, keyWithheld, f.id), x.number[:]...)
 	n := int64(0)
 	if err := scanPrefix(t.r, marks, func(_, _ []byte) error { n++; return nil }); err != nil {

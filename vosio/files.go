@@ -39,6 +39,10 @@ func (p *Process) createFile(ctx context.Context, q *call.Request, _ *call.Reply
 		if q.Size < 1 || q.Size > 32767 {
 			return fmt.Errorf("create %s: record size %d: %w", full, q.Size, call.InvalidRecordSize)
 		}
+	case call.OrgExtended:
+		if s := q.Size; s != 0 && (s < 8 || s > 256 || s&(s-1) != 0) {
+			return fmt.Errorf("create %s: extents of %d blocks, they have 8 to 256, a power of 2: %w", full, s, call.InvalidRecordSize)
+		}
 	case call.OrgSequential, call.OrgMsgQueue, call.OrgOneWayQueue:
 	case call.OrgServerQueue, call.OrgDirectQueue:
 		if p.e.resolve(full).share != nil {

@@ -70,7 +70,7 @@ func (e *Engine) info(f *file) FileInfo {
 	if s := e.table().Share(f.share); s != nil {
 		i.Path = s.Root + ">" + f.shown
 	}
-	for _, x := range f.indexes {
+	for _, x := range f.all() {
 		if isQueue(f.org) {
 			break // its index is no one's
 		}
@@ -149,11 +149,14 @@ func (e *Engine) Digest(full string) (digest string, records, parked int64, err 
 	h := sha256.New()
 	number(h, uint64(f.org))
 	number(h, uint64(f.size))
-	for _, x := range f.indexes {
+	for _, x := range f.all() {
 		if x.Local {
 			continue
 		}
 		bytesOf(h, []byte(x.Name))
+		if x.Kind != "" || x.NullKeys || x.Collation > 0 && x.Collation != 4 {
+			bytesOf(h, fmt.Appendf(nil, "%s %v %d", x.Kind, x.NullKeys, x.Collation))
+		}
 		number(h, uint64(len(x.Components)))
 		for _, c := range x.Components {
 			number(h, uint64(c.Position))

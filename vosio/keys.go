@@ -19,6 +19,9 @@ const (
 	keyLocal     = 'l'
 	keyTombstone = 't'
 	keyImage     = 'b'
+	keyNumber    = 'u'
+	keyHole      = 'h'
+	keyKeys      = 'y'
 )
 
 const filePrefix = 2 + len(origin.FileID{})

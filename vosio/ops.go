@@ -240,17 +240,23 @@ func (e *Engine) createIndexOn(ctx context.Context, process, full string, def re
 		if f.index(def.Name) != nil {
 			return fmt.Errorf("create_index %s %s: %w", full, def.Name, call.IndexExists)
 		}
-		if len(f.indexes) >= 32 {
+		if err := f.takesIndex(&def); err != nil {
+			return fmt.Errorf("create_index %s %s: %w", full, def.Name, err)
+		}
+		if len(f.indexes)+len(f.others) >= 32 {
 			return fmt.Errorf("create_index %s %s: %w", full, def.Name, call.TooManyIndexes)
 		}
 		empty := true
 		keys := map[string]struct{}{}
 		err = eachVisible(t.r, f.id, func(_ []byte, v *origin.Version) error {
 			empty = false
-			if def.Duplicates {
+			if def.Duplicates || def.Kind != "" {
 				return nil
 			}
 			k := string(def.AppendKeyOf(nil, v.Data))
+			if def.IsNull([]byte(k)) {
+				return nil
+			}
 			if _, ok := keys[k]; ok {
 				duplicate = []byte(k)
 				return fmt.Errorf("create_index %s %s: key %q twice: %w", full, def.Name, k, call.InvalidDuplicateKey)
@@ -261,7 +267,7 @@ func (e *Engine) createIndexOn(ctx context.Context, process, full string, def re
 		if err != nil {
 			return err
 		}
-		def.Empty = empty
+		def.Empty = empty && def.Kind == "" && f.records == nil && f.holes == nil
 		if def.Local {
 			return t.addLocalIndex(f, def)
 		}
@@ -532,6 +538,12 @@ func (e *Engine) DropTombstones(ctx context.Context, settled func(origin.Dot) bo
 			if len(t.standing) == 1 && t.standing[0].Tombstone {
 				v := t.standing[0]
 				if !settled(v.Dot.Dot) {
+					continue
+				}
+				if fl := e.cat.file(f); fl != nil && fl.keepsTombstone(addr, &v) {
+					if err := t.b.Delete(k, nil); err != nil { // until its index goes
+						return err
+					}
 					continue
 				}
 				share, ok := e.cat.catalogShare(f)

@@ -29,11 +29,11 @@ func (e *Engine) tentative(b *pebble.Batch, ch *change, n uint32) (committed, er
 	if ch.kind == insert && addr == nil {
 		switch {
 		case f.numbered():
-			h, err := highestNumber(b, f.id)
+			n, err := e.freeNumber(b, f)
 			if err != nil {
 				return committed{}, err
 			}
-			addr = record.AppendNumber(nil, uint64(h+1))
+			addr = record.AppendNumber(nil, uint64(n))
 		case f.identity != nil:
 			addr = record.AppendKey(nil, f.identity.number, f.identity.AppendKeyOf(nil, ch.data))
 		default:
@@ -98,6 +98,15 @@ func (e *Engine) tentative(b *pebble.Batch, ch *change, n uint32) (committed, er
 	v := origin.Version{Dot: dot, Stamp: math.MaxUint64, Life: 1, Birth: birth, Data: ch.data}
 	if err := b.Set(appendRegisterKey(nil, f.id, at), record.AppendSet(nil, []origin.Version{v}), nil); err != nil {
 		return committed{}, err
+	}
+	if f.records != nil && !had {
+		last, err := f.lastNumber(b)
+		if err != nil {
+			return committed{}, err
+		}
+		if err := b.Set(appendNumberKey(nil, f.id, uint64(last+1)), at, nil); err != nil {
+			return committed{}, err
+		}
 	}
 	for _, ix := range f.indexes {
 		if err := b.Set(appendEntryKey(nil, keyIndex, f.id, ix.number, ix.AppendKeyOf(nil, ch.data), birth, at), nil, nil); err != nil {

@@ -307,7 +307,7 @@ func orgOf(org int) int {
 }
 
 func sizeOf(org, size int) int {
-	if org == call.OrgFixed || org == call.OrgRelative {
+	if org == call.OrgFixed || org == call.OrgRelative || org == call.OrgExtended {
 		return size
 	}
 	return 0

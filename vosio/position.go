@@ -150,6 +150,11 @@ func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, fi
 	}
 }
 
+// stands tells whether next is the place of the current record, or behind it.
+func (x *port) stands() bool {
+	return (x.next.kind == atSpot || x.next.kind == afterSpot) && (x.order != "" || x.cur == nil || !isPlace(x.cur.addr))
+}
+
 // move carries out a position of the s$seq_ family.
 func (p *Process) move(x *port, f *file, typ int, count int64) error {
 	switch typ {
@@ -204,7 +209,7 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 		ok := false
 		if x.cur != nil {
 			at := spotOf(f, ix, x.cur)
-			if x.next.kind == atSpot || x.next.kind == afterSpot {
+			if x.stands() {
 				at = x.next.at
 			}
 			if count == 0 {
@@ -238,7 +243,7 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 	switch {
 	case x.cur != nil:
 		at := spotOf(f, ix, x.cur)
-		if x.next.kind == atSpot || x.next.kind == afterSpot {
+		if x.stands() {
 			at = x.next.at
 		}
 		if count == 0 {
@@ -372,4 +377,7 @@ func (x *port) added(f *file, c committed, data []byte) {
 		}
 	}
 	x.next = nextPlace{afterSpot, f.physicalSpot(r)}
+	if isPlace(c.addr) {
+		x.next.at = record.AppendBorn(nil, c.birth) // the end, also of what went into a hole
+	}
 }

@@ -112,7 +112,7 @@ func init() {
 		"s$seq_write_partial": (*Process).seqWritePartial, "s$write_raw": (*Process).seqWrite, "s$read_raw": (*Process).seqRead,
 		"s$write": (*Process).writeText, "s$write_code": (*Process).writeTextCode, "s$write_partial": (*Process).writeTextPartial, "s$write_partial_code": (*Process).writeTextPartialCode,
 		"s$write_wrap": (*Process).writeWrap, "s$write_wrap_indent": (*Process).writeWrap, "s$write_wrap_partial": (*Process).writeWrapPartial,
-		"s$create_allocated_file": (*Process).createAllocatedFile, "s$clone_file": (*Process).cloneFile, "s$delete_index": (*Process).deleteIndex,
+		"s$create_allocated_file": (*Process).createAllocatedFile, "s$clone_file": (*Process).cloneFile, "s$create_record_index": (*Process).createRecordIndex, "s$create_deleted_record_index": (*Process).createDeletedRecordIndex, "s$delete_index": (*Process).deleteIndex,
 		"s$set_expiration_date": (*Process).setExpirationDate, "s$set_file_allocation": (*Process).setFileAllocation, "s$set_safety_switch": (*Process).setSafetySwitch,
 		"s$start_priority_transaction": (*Process).startPriorityTransaction, "s$control": (*Process).control,
 		"s$create_file": (*Process).createFile, "s$delete_file": (*Process).deleteFile, "s$rename": (*Process).rename, "s$copy_file": (*Process).copyFile,

@@ -8,11 +8,15 @@ import (
 	"drmesh/vosio/record"
 )
 
-// numbered finds an open port on a file of numbered records.
+// numbered finds an open port on a file of numbered records: fixed, relative, or
+// sequential with a record index.
 func (p *Process) numbered(q *call.Request) (*port, *file, error) {
 	x, f, err := p.opened(q.Port)
 	if err != nil {
 		return nil, nil, err
+	}
+	if f.records != nil && f.identity == nil {
+		return x, f, nil
 	}
 	return x, f, x.needsNumbers(f)
 }
@@ -46,14 +50,20 @@ func (p *Process) numberedForRead(q *call.Request) (*port, *file, error) {
 
 // ofNumber finds the record of a number.
 func (p *Process) ofNumber(x *port, f *file, n int64) (*rec, spot, error) {
-	r, ok, err := p.e.record(p.view(f), f, numberAt(n))
+	addr, ok, err := f.addressOf(p.view(f), n)
 	if err != nil {
 		return nil, nil, err
 	}
 	if ok {
-		return &r, numberAt(n), nil
+		r, ok, err := p.e.record(p.view(f), f, addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			return &r, addr, nil
+		}
 	}
-	last, err := highestNumber(p.view(f), f.id)
+	last, err := f.lastNumber(p.view(f))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,6 +83,7 @@ func (p *Process) relRead(ctx context.Context, q *call.Request, r *call.Reply) e
 		return err
 	}
 	x.order = ""
+	r.Number = q.Number
 	return give(q, r, got)
 }
 
@@ -104,9 +115,16 @@ func (p *Process) relPointFrom(q *call.Request) error {
 	if err != nil {
 		return err
 	}
-	r, at, err := p.seek(x, p.view(f), f, nil, nextPlace{atSpot, numberAt(q.Number)})
+	addr, ok, err := f.addressOf(p.view(f), q.Number)
 	if err != nil {
 		return err
+	}
+	var r *rec
+	var at spot
+	if ok {
+		if r, at, err = p.seek(x, p.view(f), f, nil, nextPlace{atSpot, addr}); err != nil {
+			return err
+		}
 	}
 	if r == nil {
 		return fmt.Errorf("%s, record %d and above: %w", x.path, q.Number, call.EndOfFile)
@@ -117,7 +135,16 @@ func (p *Process) relPointFrom(q *call.Request) error {
 }
 
 func (p *Process) relPositionRead(ctx context.Context, q *call.Request, r *call.Reply) error {
-	return p.both(q, func() error { return p.relPointFrom(q) }, func() error { return p.seqRead(ctx, q, r) })
+	return p.both(q, func() error { return p.relPointFrom(q) }, func() error {
+		err := p.seqRead(ctx, q, r)
+		if x, f, e := p.opened(q.Port); e == nil && r.Number == 0 && x.cur != nil && (err == nil || call.CodeOf(err) == call.LongRecord) {
+			n, e := f.numberOf(p.view(f), x.cur.addr)
+			if r.Number = n; e != nil {
+				return e
+			}
+		}
+		return err
+	})
 }
 
 func (p *Process) relWrite(ctx context.Context, q *call.Request, r *call.Reply) error {
@@ -126,6 +153,9 @@ func (p *Process) relWrite(ctx context.Context, q *call.Request, r *call.Reply) 
 		return err
 	}
 	if err := x.mayWrite(); err != nil {
+		return err
+	}
+	if err := x.needsNumbers(f); err != nil {
 		return err
 	}
 	if x.access == call.Sequential {
@@ -161,7 +191,14 @@ func (p *Process) relExisting(q *call.Request) (*port, *file, *rec, error) {
 	if err := checkNumber(x, q.Number); err != nil {
 		return nil, nil, nil, err
 	}
-	r, ok, err := p.e.record(p.view(f), f, numberAt(q.Number))
+	addr, ok, err := f.addressOf(p.view(f), q.Number)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var r rec
+	if ok {
+		r, ok, err = p.e.record(p.view(f), f, addr)
+	}
 	if err == nil && !ok {
 		err = fmt.Errorf("%s, record %d: %w", x.path, q.Number, call.RecordNotFound)
 	}
@@ -176,7 +213,7 @@ func (p *Process) relRewrite(ctx context.Context, q *call.Request, _ *call.Reply
 	if err := p.replace(ctx, x, f, r, q.Data); err != nil {
 		return err
 	}
-	x.order, x.positioned, x.next = "", false, nextPlace{afterSpot, numberAt(q.Number)}
+	x.order, x.positioned, x.next = "", false, nextPlace{afterSpot, r.addr}
 	return nil
 }
 
@@ -186,7 +223,7 @@ func (p *Process) relDelete(ctx context.Context, q *call.Request, _ *call.Reply)
 		return err
 	}
 	order, next := x.order, x.next
-	x.order, x.next = "", nextPlace{atSpot, numberAt(q.Number)}
+	x.order, x.next = "", nextPlace{atSpot, r.addr}
 	if err := p.erase(ctx, x, f, r); err != nil {
 		x.order, x.next = order, next
 		return err

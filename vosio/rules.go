@@ -37,10 +37,13 @@ type Share struct {
 	// as the share asks: to answer, now or later, from any goroutine. It must
 	// not block.
 	Acknowledge func(d origin.Dot, answer func(error))
-	Images      bool          // before-images are kept
-	Root        string        // full path of the share's directory here
-	Policy      uint64        // policy epoch
-	Interval    time.Duration // 0: an answer means flushed
+	// Several says that other modules may write the share, too: new records of
+	// its relative and fixed files get numbers of this module's own.
+	Several  bool
+	Images   bool          // before-images are kept
+	Root     string        // full path of the share's directory here
+	Policy   uint64        // policy epoch
+	Interval time.Duration // 0: an answer means flushed
 }
 
 // Rules answers what the control tables say. It is implemented by the node,

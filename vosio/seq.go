@@ -190,7 +190,7 @@ func (p *Process) erase(ctx context.Context, x *port, f *file, cur *rec) error {
 		return err
 	}
 	at := spotOf(f, ix, cur)
-	if x.next.kind == afterSpot || x.next.kind == atSpot {
+	if x.stands() {
 		at = x.next.at
 	}
 	if _, err := p.write(ctx, x, f, change{kind: remove, addr: cur.addr}); err != nil {

@@ -173,7 +173,7 @@ func (t *tx) empty(share string) error {
 		return err
 	}
 	for _, f := range append(files, cat) {
-		for _, kind := range []byte{keyRegister, keyIndex, keyPhysical, keyWithheld, keyParked, keyCounts} {
+		for _, kind := range []byte{keyRegister, keyIndex, keyPhysical, keyWithheld, keyParked, keyCounts, keyNumber, keyHole, keyKeys} {
 			p := appendFileKey(nil, kind, f)
 			if err := t.b.DeleteRange(p, after(p), nil); err != nil {
 				return err
@@ -530,6 +530,11 @@ func (i *Install) build(f *file) error {
 	}
 	b.Close()
 	b = i.e.db.NewBatch()
+	if f.records != nil && f.identity == nil {
+		if err := i.number(f); err != nil {
+			return err
+		}
+	}
 	// Later claims of a value stand withheld.
 	for _, x := range f.indexes {
 		if x.Duplicates || x.Local {
@@ -551,6 +556,27 @@ func (i *Install) build(f *file) error {
 		}
 	}
 	if err := st.save(b, f.id); err != nil {
+		return err
+	}
+	return b.Commit(pebble.NoSync)
+}
+
+// number makes the record numbers of a sequential file from its registers.
+func (i *Install) number(f *file) error {
+	b := i.e.db.NewBatch()
+	defer func() { b.Close() }()
+	n := uint64(0)
+	err := eachPlace(i.e.db, f, func(addr []byte) error {
+		n++
+		if err := b.Set(appendNumberKey(nil, f.id, n), addr, nil); err != nil || b.Len() < 1<<20 {
+			return err
+		}
+		err := b.Commit(pebble.NoSync)
+		b.Close()
+		b = i.e.db.NewBatch()
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	return b.Commit(pebble.NoSync)

@@ -84,6 +84,8 @@ func openStable(x *port, f *file, q *call.Request) error {
 	switch {
 	case f.numbered():
 		return fmt.Errorf("open %s for stable input: only sequential files grow at one end: %w", x.path, call.InvalidFileType)
+	case f.holes != nil:
+		return fmt.Errorf("open %s for stable input: its new records go where others were deleted: %w", x.path, call.InvalidFileType)
 	case q.Access != call.Sequential:
 		return fmt.Errorf("open %s for stable input: %w", x.path, call.InvalidAccessMode)
 	}

@@ -43,6 +43,7 @@ type tx struct {
 	plan     []planned
 	recheck  []claimKey
 	renames  map[string]struct{}
+	recount  bool // numbers of a sequential file are made anew: not one by one
 	loose    bool // a deferred unparking is due
 }
 
@@ -67,7 +68,7 @@ func (t *tx) reset(c *committer, r *request) {
 	t.plan = t.plan[:0]
 	t.recheck = t.recheck[:0]
 	t.arena = t.arena[:0]
-	t.loose = false
+	t.loose, t.recount = false, false
 	clear(t.renames)
 }
 
@@ -82,7 +83,7 @@ func (f *file) plain() bool {
 			return false
 		}
 	}
-	return f.identity == nil || f.org == call.OrgSequential
+	return f.identity == nil && len(f.others) == 0 || f.identity != nil && f.sequential() && len(f.others) == 0
 }
 
 // simple reports whether the request may share a batch.
@@ -431,20 +432,21 @@ func (t *tx) planChange(i int, ch *change) error {
 		birth := origin.Birth{Stamp: t.own.Stamp, Dot: origin.OpDot{Dot: t.own.Dot, Index: uint32(len(t.plan))}}
 		switch {
 		case f.numbered():
-			n, err := t.highest(f)
+			n, err := t.nextNumber(f)
 			if err != nil {
 				return err
 			}
-			for _, p := range t.plan {
-				if m, ok := record.Number(p.op.Address); ok && p.f == f {
-					n = max(n, int64(m))
-				}
-			}
-			addr = record.AppendNumber(nil, uint64(n+1))
+			addr = record.AppendNumber(nil, uint64(n))
 		case f.identity != nil:
 			addr = record.AppendKey(nil, f.identity.number, f.identity.AppendKeyOf(nil, ch.data))
 		default:
-			addr, born = record.AppendBorn(nil, birth), true
+			hole, err := t.hole(f, len(ch.data))
+			if err != nil {
+				return err
+			}
+			if addr = hole; addr == nil {
+				addr, born = record.AppendBorn(nil, birth), true
+			}
 		}
 	}
 	if err := t.load(f, f.id, addr, born); err != nil {
@@ -761,6 +763,11 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 		}
 		for _, c := range d.Counts {
 			t.e.acct.add(share, c)
+		}
+	}
+	if f != nil && (f.records != nil || f.holes != nil) {
+		if err := t.places(f, addr, t.standing, next); err != nil {
+			return err
 		}
 	}
 	t.key = appendRegisterKey(t.key[:0], file, addr)

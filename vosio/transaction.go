@@ -220,16 +220,16 @@ func (t *transaction) lockWrite(ctx context.Context, p *Process, x *port, ch *ch
 		return take(ch.addr)
 	case f.numbered():
 		for {
-			n, err := highestNumber(t.overlay, f.id)
+			n, err := p.e.freeNumber(t.overlay, f)
 			if err != nil {
 				return err
 			}
-			addr := record.AppendNumber(nil, uint64(n+1))
+			addr := record.AppendNumber(nil, uint64(n))
 			if err := take(addr); err != nil {
 				return err
 			}
 			// Another may have had it, and have committed.
-			if m, err := highestNumber(t.overlay, f.id); err != nil || m == n {
+			if m, err := p.e.freeNumber(t.overlay, f); err != nil || m == n {
 				ch.addr = addr
 				return err
 			}
@@ -374,6 +374,9 @@ func (p *Process) settle(x *port, at map[string]committed) error {
 			x.cur = &rec{addr: c.addr, birth: c.birth, data: x.cur.data, life: x.cur.life, dots: oneDot(c)}
 			if bytes.Equal(x.next.at, was) {
 				x.next.at = spotOf(f, ix, x.cur)
+				if ix == nil && isPlace(c.addr) && x.next.kind == afterSpot {
+					x.next.at = record.AppendBorn(nil, c.birth) // the end, also of what went into a hole
+				}
 			}
 		}
 	}

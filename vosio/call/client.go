@@ -194,6 +194,18 @@ func (c Client) CreateIndex(ctx context.Context, path, name string, parts []reco
 	return err
 }
 
+// CreateRecordIndex numbers the records of a sequential file.
+func (c Client) CreateRecordIndex(ctx context.Context, path string) error {
+	_, err := c.do(ctx, &Request{Call: "s$create_record_index", Path: path})
+	return err
+}
+
+// CreateDeletedRecordIndex has writes use the space of deleted records again.
+func (c Client) CreateDeletedRecordIndex(ctx context.Context, path string) error {
+	_, err := c.do(ctx, &Request{Call: "s$create_deleted_record_index", Path: path})
+	return err
+}
+
 // CreateDir makes a directory.
 func (c Client) CreateDir(ctx context.Context, path string) error {
 	_, err := c.do(ctx, &Request{Call: "drmesh$create_dir", Path: path})

@@ -278,7 +278,7 @@ func show(q *call.Request, r *call.Reply) string {
 }
 
 var numbers = map[string]int{
-	"fixed": call.OrgFixed, "relative": call.OrgRelative, "sequential": call.OrgSequential, "stream": call.OrgStream,
+	"fixed": call.OrgFixed, "relative": call.OrgRelative, "sequential": call.OrgSequential, "extended": call.OrgExtended, "stream64": call.OrgStream64, "stream": call.OrgStream,
 	"input": call.Input, "output": call.Output, "append": call.Append, "update": call.Update, "dirty": call.DirtyInput, "stable": call.StableInput,
 	"requester": call.Requester, "server": call.Server, "send_only": call.SendOnlyRequester, "receive_only": call.ReceiveOnlyServer,
 	"msgq": call.OrgMsgQueue, "serverq": call.OrgServerQueue, "onewayq": call.OrgOneWayQueue, "directq": call.OrgDirectQueue,

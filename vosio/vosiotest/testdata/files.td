@@ -232,7 +232,7 @@ a: create_delete_record_index path=%s#d>main>new
 a: nonsense
 ----
 e$invalid_io_type
-e$not_available
+e$file_in_use
 e$not_available
 
 # A program that no include record names reads and does not write.
