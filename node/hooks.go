@@ -132,11 +132,13 @@ func (n *Node) hook(w control.Switch, r *control.Receipt, h control.HookRun, ski
 		if n.ctx.Err() != nil {
 			return // it runs again
 		}
-		level := n.log.Info
-		if done.State != control.HookOK {
-			level = n.log.Warn
+		key := fmt.Sprintf("the %s hook of group %s", h.Hook, n.ctl.state().GroupName(w.Group))
+		if done.State == control.HookOK {
+			n.clearAlarm(key)
+		} else {
+			n.alarm(key, done.State+", "+done.Text+": see \"drmesh switchover status -o json\"")
 		}
-		level("a hook ended", "hook", h.Hook, "group", n.ctl.state().GroupName(w.Group), "switch", w.ID, "state", done.State, "why", done.Text, "output", done.Output)
+		n.log.Info("a hook ended", "hook", h.Hook, "group", n.ctl.state().GroupName(w.Group), "switch", w.ID, "state", done.State, "why", done.Text, "output", done.Output)
 	}
 	for {
 		ctx, cancel := context.WithTimeout(n.ctx, 2*time.Second)

@@ -300,17 +300,33 @@ func (n *Node) followInvited() (done bool, err error) {
 // module that is named, and gives its state.
 func (n *Node) followPlan(ctx context.Context, module string) (*admin.ControlRecovery, []byte, error) {
 	ours := n.ctl.state()
-	var at origin.Module
+	var ask []origin.Module
 	if m, ok := ours.Named(module); ok {
-		at = m.Number
+		ask = append(ask, m.Number)
 	} else if module != "" {
 		return nil, nil, failure(admin.NotFound, "no_module", "\"drmesh module ls\" lists them", "no member is called %s", module)
 	} else if f := n.fenced.Load(); f != nil {
-		at = f.Module
+		ask = append(ask, f.Module)
+		n.mu.Lock()
+		for m, r := range n.others {
+			if r == control.Newer && m != f.Module {
+				ask = append(ask, m)
+			}
+		}
+		n.mu.Unlock()
+		slices.Sort(ask[1:])
 	} else {
 		return nil, nil, failure(admin.Precondition, "nothing_to_follow", "where control was recovered on both sides, name a module of the other one", "%s has heard of no lineage of control that went on without it", n.dir.Module)
 	}
-	theirs, b, err := n.fetchState(ctx, at)
+	var theirs *control.State
+	var b []byte
+	var err error
+	at := ask[0]
+	for _, at = range ask {
+		if theirs, b, err = n.fetchState(ctx, at); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return nil, nil, failure(admin.Unreachable, "lineage_unreachable", "bring it into reach", "%s cannot be asked for its control state: %v", n.moduleName(at), err)
 	}
@@ -351,7 +367,7 @@ func (n *Node) followPlan(ctx context.Context, module string) (*admin.ControlRec
 		end, ended := theirs.End(s)
 		_, term := theirs.TermOf(s)
 		switch {
-		case !ended && theirs.Incarnation(s.Group, s.Module) != s.Incarnation, ended && p.Seq > end.Seq && !(theirs.Owned(s.Group) && term):
+		case !ended && theirs.Incarnation(s.Group, s.Module) != s.Incarnation, ended && p.Seq > end.Seq && !(theirs.Owned(s.Group) && (term || theirs.Beside(s))):
 			add(admin.Fail, "streams", "keep this directory for what is in it, and join again with another", "%d txns of %s were made under what control decided here alone", p.Seq, n.streamName(s))
 		case ended && p.Seq > end.Seq:
 			out.Loss = true

@@ -1,12 +1,19 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"drmesh/admin"
+	"drmesh/mesh/control"
+	"drmesh/mesh/raftgroup"
+	"drmesh/origin"
 	"drmesh/vosio/call"
 )
 
@@ -294,4 +301,119 @@ func TestRecoveredOnBothSides(t *testing.T) {
 	eventually(t, "north has followed", func() bool { return status(t, both[0]).Members[2].Status == "member" && status(t, both[1]).Quorum })
 	converged(t, both, "notes:bn")
 	converged(t, both, "notes:bw")
+}
+
+// TestFollowAfterACrash: wherever a node dies while it puts another's control
+// state in place of its own, the next start ends it.
+func TestFollowAfterACrash(t *testing.T) {
+	state := control.New()
+	index := uint64(0)
+	step := func(c *control.Command) {
+		t.Helper()
+		b, err := c.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		index++
+		if state, _, err = control.Step(state, index, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(&control.Command{Kind: control.KindInit, Init: &control.Init{Mesh: "m", Name: "m", Module: "%west#m1", Key: make([]byte, 32)}})
+	step(&control.Command{Kind: control.KindRecover, Recover: &control.Recover{Lineage: 0x5f3a1, Module: 1, By: "kim"}})
+	theirs, err := state.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const before = ".before-5f3a1"
+	for name, crash := range map[string]func(d *dir){
+		"before anything": func(*dir) {},
+		"when raft's directory was moved": func(d *dir) {
+			if err := os.Rename(d.file("raft"), d.file("raft"+before)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"when all is in place": func(d *dir) {
+			if err := os.Rename(d.file("raft"), d.file("raft"+before)); err != nil {
+				t.Fatal(err)
+			}
+			if err := writeFile(d.file("control"), theirs); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"where there was no raft": func(d *dir) {
+			if err := os.RemoveAll(d.file("raft")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		d := &dir{path: t.TempDir()}
+		if err := os.MkdirAll(d.file("raft", "log"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for file, b := range map[string][]byte{"control": []byte("ours"), "follow": theirs} {
+			if err := writeFile(d.file(file), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		crash(d)
+		for range 2 { // the second has nothing to do
+			if err := d.takeFollow(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if b, err := os.ReadFile(d.file("control")); err != nil || !bytes.Equal(b, theirs) {
+			t.Errorf("%s: the state is not the other's: %v", name, err)
+		}
+		for _, gone := range []string{"raft", "follow"} {
+			if _, err := os.Stat(d.file(gone)); !os.IsNotExist(err) {
+				t.Errorf("%s: %s is there: %v", name, gone, err)
+			}
+		}
+	}
+}
+
+// TestRecoverAfterACrash: the node dies after its lineage began, and before it
+// noted that; and before it began.
+func TestRecoverAfterACrash(t *testing.T) {
+	t.Parallel()
+	west, _ := twoSites(t)
+	ctx := context.Background()
+	done, err := engine{west}.Recover(ctx, admin.RecoverRequest{AcceptLoss: true, By: "kim"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := west.dir.file("recover")
+	todo, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Raft's part is done, and the lineage has not begun.
+	dir := west.dir.path
+	shut(t, west)
+	p, err := openPlane(filepath.Join(dir, "control"), testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := raftgroup.Start(raftgroup.Config{Dir: dir, Self: 2, Recover: true, FSM: p, Dial: func(context.Context, origin.Module) (net.Conn, error) { return nil, os.ErrClosed }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		west = reopen(t, dir)
+		eventually(t, "west leads", func() bool { return status(t, west).Leader == "%west#m1" })
+		if s := status(t, west); s.Lineage != done.Lineage || len(west.ctl.state().Lineages) != 1 || s.Epoch != 10000 {
+			t.Errorf("status: %+v, %v", s, west.ctl.state().Lineages)
+		}
+		if _, err := os.Stat(file); !os.IsNotExist(err) {
+			t.Errorf("what was to do is there still: %v", err)
+		}
+		shut(t, west)
+		if err := os.WriteFile(file, todo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
