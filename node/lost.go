@@ -95,7 +95,13 @@ func (n *Node) keepLost(st *control.State, o overrun) error {
 	if err != nil {
 		return err
 	}
-	for q := o.end.Seq + 1; q <= o.have; q++ {
+	// Of what a snapshot brought from beyond the end the entries are not here;
+	// who gave it has them, and keeps them.
+	first := max(o.end.Seq, n.j.Pruned(o.stream)) + 1
+	if first > o.end.Seq+1 {
+		n.log.Warn("lost transactions came with a snapshot, and are in the file of the module that gave it", "stream", n.streamName(o.stream), "from", o.end.Seq+1, "to", first-1)
+	}
+	for q := first; q <= o.have; q++ {
 		d := origin.Dot{Stream: o.stream, Seq: q}
 		e, ok, err := n.j.Get(d)
 		if err != nil || !ok {
@@ -111,6 +117,9 @@ func (n *Node) keepLost(st *control.State, o overrun) error {
 		}
 		x.Number = base + uint64(q)
 		f.Transactions = append(f.Transactions, *x)
+	}
+	if len(f.Transactions) == 0 {
+		return nil
 	}
 	if err := os.MkdirAll(n.dir.file("lost"), 0o700); err != nil {
 		return err

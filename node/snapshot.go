@@ -356,8 +356,8 @@ func vectorOf(g origin.Group, streams []snapshotStream) (origin.Vector, error) {
 func (n *Node) keeps(have, from origin.Vector, peer origin.Module) error {
 	for _, e := range have.Sorted() {
 		st, at := e.Stream, from[e.Stream]
-		if e.Seq < at.Seq || e.Seq == 0 {
-			continue
+		if e.Seq < at.Seq || e.Seq == 0 || e.Position == at {
+			continue // nothing to take up again
 		}
 		h, known, err := n.j.HashAt(st, at.Seq)
 		if err != nil {

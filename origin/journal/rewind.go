@@ -10,7 +10,7 @@ import (
 )
 
 // Rewind takes the end of a stream away, in the caller's batch: all beyond a
-// position that is here. It is for streams that have an end, and never go on.
+// position that is here, or is before what a snapshot brought. It is for streams that have an end, and never go on.
 // The committer takes nothing of the stream meanwhile; when the batch is
 // durable, the caller calls what Rewind returns, and only then the journal
 // stands at the position.
@@ -19,7 +19,10 @@ func (j *Journal) Rewind(b *pebble.Batch, s origin.Stream, to origin.Position) (
 	if to.Seq >= at.Seq {
 		return func() {}, nil
 	}
-	if h, ok, err := j.HashAt(s, to.Seq); err != nil || !ok || h != to.Hash {
+	// A stream that a snapshot brought from beyond that place has nothing of what
+	// is before it.
+	brought := j.Pruned(s) > to.Seq
+	if h, ok, err := j.HashAt(s, to.Seq); !brought && (err != nil || !ok || h != to.Hash) {
 		return nil, fmt.Errorf("rewind %v to %d: %w: that position is not here (%v)", s, to.Seq, ErrDamaged, err)
 	}
 	for _, k := range []byte{keyEntry, keyHead} {
@@ -30,6 +33,11 @@ func (j *Journal) Rewind(b *pebble.Batch, s origin.Stream, to origin.Position) (
 	stamp := j.Stamp(s)
 	if err := b.Set(key(keyPosition, s), binary.BigEndian.AppendUint64(appendPosition(nil, to), uint64(stamp)), nil); err != nil {
 		return nil, err
+	}
+	if brought {
+		if err := b.Set(key(keyPruned, s), appendPosition(nil, to), nil); err != nil {
+			return nil, err
+		}
 	}
 	if err := j.rewindLocal(b, s, to.Seq, at.Seq); err != nil {
 		return nil, err
@@ -44,6 +52,9 @@ func (j *Journal) Rewind(b *pebble.Batch, s origin.Stream, to origin.Position) (
 		t := j.tails[s]
 		t.Position = to
 		j.tails[s] = t
+		if brought {
+			j.pruned[s] = to
+		}
 		if head == nil {
 			delete(j.heads, s)
 		} else {

@@ -90,6 +90,37 @@ func TestRewind(t *testing.T) {
 			}
 		}
 	}
+	// To a place before what a snapshot brought: nothing of the stream is left,
+	// and it goes on from there.
+	{
+		r := newRelay(t)
+		b := r.db.NewBatch()
+		if err := r.j.Adopt(b, relayed, origin.Position{Seq: 8, Hash: origin.Hash{8}}, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Commit(pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		at := origin.Position{Seq: 5, Hash: origin.Hash{5}}
+		b = r.db.NewBatch()
+		done, err := r.j.Rewind(b, relayed, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Commit(pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		done()
+		again, err := Open(r.db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, j := range map[string]*Journal{"rewound": r.j, "opened again": again} {
+			if h, ok, err := j.HashAt(relayed, 5); j.Tail(relayed) != at || j.Pruned(relayed) != 5 || h != at.Hash || !ok || err != nil {
+				t.Errorf("%s behind a snapshot: at %v, pruned to %d, %v", name, j.Tail(relayed), j.Pruned(relayed), err)
+			}
+		}
+	}
 	r := newRelay(t)
 	r.add(5, 10)
 	b := r.db.NewBatch()
