@@ -81,7 +81,7 @@ func Relate(ours, theirs []uint32) Relation {
 	return Same
 }
 
-// first is where numbers of the present lineage begin.
+// first is where incarnations of the present lineage begin.
 func (s *State) first() uint32 { return s.Lineage()<<numberBits | 1 }
 
 // after is the incarnation that follows one.
@@ -122,7 +122,9 @@ func (s *State) recover(c *Recover, at int64) error {
 			return err
 		}
 	}
-	s.NextModule, s.NextGroup = s.first(), s.first()
+	// The lower bits count on: who goes by them alone finds no module's twice.
+	const low = 1<<numberBits - 1
+	s.NextModule, s.NextGroup = s.NextModule&low|c.Lineage<<numberBits, s.NextGroup&low|c.Lineage<<numberBits
 	s.endUnowned()
 	if n := len(s.History); n > 0 {
 		s.Epoch = (s.Epoch/epochStep + 1) * epochStep

@@ -103,7 +103,7 @@ members: %east#m1=1 behind; %west#m1=2; %north#m1=3;
 join
 %south#m1
 ----
-%south#m1 is 1597640705
+%south#m1 is 1597640708
 
 apply
 /=record_type    include
@@ -141,8 +141,8 @@ originate ledger %south#m1
 voters
 epoch
 ----
-groups: ledger=1 notes=2 more=1597640705
-members: %east#m1=1 behind; %west#m1=2; %north#m1=3; %south#m1=1597640705;
+groups: ledger=1 notes=2 more=1597640707
+members: %east#m1=1 behind; %west#m1=2; %north#m1=3; %south#m1=1597640708;
 originate more %south#m1: true incarnation 1597640705
 originate ledger %south#m1: true incarnation 1597640705
 voters: %west#m1 %north#m1 %south#m1
@@ -164,7 +164,7 @@ originate ledger %north#m1
 epoch
 ----
 lineages: [5f3a1 at %west#m1, with %north#m1, after 9] [10 at %south#m1, with , after 25]
-members: %east#m1=1 behind; %west#m1=2 behind; %north#m1=3 behind; %south#m1=1597640705;
+members: %east#m1=1 behind; %west#m1=2 behind; %north#m1=3 behind; %south#m1=1597640708;
 originate ledger %west#m1: true incarnation 1597640705
 originate ledger %north#m1: true incarnation 65537
 epoch: 20000, text 20000
@@ -172,11 +172,11 @@ epoch: 20000, text 20000
 join
 %last#m1
 ----
-%last#m1 is 65537
+%last#m1 is 65541
 
 ask
 members
 groups
 ----
-members: %east#m1=1 behind; %west#m1=2 behind; %north#m1=3 behind; %last#m1=65537; %south#m1=1597640705;
-groups: ledger=1 notes=2 more=1597640705
+members: %east#m1=1 behind; %west#m1=2 behind; %north#m1=3 behind; %last#m1=65541; %south#m1=1597640708;
+groups: ledger=1 notes=2 more=1597640707
