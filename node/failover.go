@@ -134,7 +134,7 @@ func (n *Node) watchOwners(st *control.State) {
 	for _, g := range st.Groups {
 		rule := st.Tables().GroupRule(g.Number)
 		t, ok := st.Term(g.Number)
-		if !ok || rule == nil || rule.Failover == 0 {
+		if !ok || rule == nil || rule.Failover == 0 || !st.Owned(g.Number) && !st.Consumed(g.Number) {
 			continue
 		}
 		absent, quiet := n.absence.silent(t)

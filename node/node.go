@@ -278,6 +278,7 @@ func (n *Node) Close() error {
 
 func (n *Node) close() error {
 	n.cancel()
+	n.scopes.end()
 	var errs []error
 	errs = append(errs, n.operators.close())
 	if n.app != nil {

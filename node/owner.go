@@ -259,7 +259,7 @@ func (n *Node) switchDuties(st *control.State) (waiting bool) {
 			if !ok {
 				have = origin.Position{Hash: stream.Genesis()}
 			}
-			if have != w.End.Position() {
+			if have != w.End.Position() && (st.Owned(w.Group) || have.Seq < w.End.Seq) {
 				waiting = true
 				continue
 			}
@@ -297,13 +297,11 @@ func overdue(st *control.State, w control.Switch) string {
 	return fmt.Sprintf("%s did not get all up to %d in time", to.Name, w.End.Seq)
 }
 
-func termStream(st *control.State, g origin.Group) origin.Stream {
-	t, _ := st.Term(g)
-	return t.Stream()
-}
+func termStream(st *control.State, g origin.Group) origin.Stream { return st.Handed(g) }
 
-// stopped is where our stream stands when nothing more is written to it, and
-// all of it is durable.
+// stopped is where our stream stands when nothing more is written to it, or,
+// of a group that all write, nothing more is taken off its queues, and all up to
+// there is durable.
 func (n *Node) stopped(w control.Switch, s origin.Stream) (end origin.Position, ok bool) {
 	n.mu.Lock()
 	inForce := n.rules != nil && n.rules.stopped[w.Group] == w.ID
@@ -319,9 +317,13 @@ func (n *Node) stopped(w control.Switch, s origin.Stream) (end origin.Position, 
 	if err != nil {
 		return end, false
 	}
+	// Where all write on, what is durable runs after what is sequenced for good.
+	if n.acks.wait(ctx, func() bool { return n.j.Durable()[s].Seq >= at }) != nil {
+		return end, false
+	}
 	end, known := n.j.Durable()[s]
 	if !known {
 		end.Hash = s.Genesis()
 	}
-	return end, end.Seq == at
+	return end, true
 }

@@ -54,7 +54,10 @@ func (n *Node) newRules(st *control.State) *rules {
 				s.Waiting = true
 			}
 		}
-		s.Lease = leased
+		s.Lease, s.Takes = leased, leased
+		if st.Consumed(s.Group) {
+			n.consumed(st, r, s)
+		}
 		if g := st.Tables().GroupRule(s.Group); g != nil {
 			s.Acknowledge = n.acknowledger(owned, newScope(st.Tables(), s.Group, self), g.GoOn)
 		}
@@ -62,6 +65,25 @@ func (n *Node) newRules(st *control.State) *rules {
 		r.byName[s.Name] = s
 	}
 	return r
+}
+
+// consumed says who takes messages off the queues of a group that all write.
+func (n *Node) consumed(st *control.State, r *rules, s *vosio.Share) {
+	t, _ := st.Term(s.Group)
+	if w, ok := st.Switching(s.Group); ok && !w.Holding() {
+		r.stopped[s.Group] = w.ID
+		if t.Owner == n.dir.Number {
+			s.Takes = func() bool { return false }
+		}
+		return
+	}
+	if t.Owner != n.dir.Number {
+		return
+	}
+	// A node that stops hands out no more: nobody would confirm it.
+	s.Takes = func() bool { return n.ctx.Err() == nil && n.leases.holds(t.Group, t.Epoch) }
+	g := st.Tables().GroupRule(s.Group)
+	s.AcknowledgeTaken = n.acknowledger(&t, newScope(st.Tables(), s.Group, n.dir.Number), g.GoOn)
 }
 
 // ownStream is what a module writes a group under now; zero if nothing: the

@@ -21,6 +21,24 @@ type scopes struct {
 	timeout time.Duration // scopeTimeout; set before the node starts
 	mu      sync.Mutex    // protects waiting; never held while answering
 	waiting map[origin.Stream][]scoped
+	ended   bool // the node stops: nobody waits any more
+}
+
+// errStopping answers a change that waits for others while the node stops.
+var errStopping = fmt.Errorf("commit: this module stops before other modules confirmed: %w", call.DurableHere)
+
+// end answers all who wait, and who would.
+func (s *scopes) end() {
+	s.mu.Lock()
+	s.ended = true
+	l := s.waiting
+	s.waiting = map[origin.Stream][]scoped{}
+	s.mu.Unlock()
+	for _, w := range l {
+		for i := range w {
+			w[i].answer(errStopping)
+		}
+	}
 }
 
 // scoped is one change, in the order of its stream.
@@ -79,6 +97,11 @@ func (s *scopes) init() { s.timeout, s.waiting = scopeTimeout, map[origin.Stream
 func (s *scopes) add(d origin.Dot, x scoped) {
 	x.seq = d.Seq
 	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		x.answer(errStopping)
+		return
+	}
 	defer s.mu.Unlock()
 	l := s.waiting[d.Stream]
 	i := len(l)

@@ -49,12 +49,14 @@ func (n *Node) group(st *control.State, g control.Group) admin.Group {
 		}
 	}
 	t, ok := st.Term(g.Number)
-	if !ok {
+	if !ok || !st.Owned(g.Number) && !st.Consumed(g.Number) {
 		return out
 	}
 	since := time.UnixMilli(t.Since)
 	out.Owner, out.Epoch, out.Since = n.moduleName(t.Owner), t.Epoch, &since
-	out.Number = t.Base + uint64(n.j.Durable()[t.Stream()].Seq)
+	if st.Owned(g.Number) {
+		out.Number = t.Base + uint64(n.j.Durable()[t.Stream()].Seq)
+	}
 	if w, ok := st.Switching(g.Number); ok {
 		x := n.switchView(st, w)
 		out.Switching = &x
@@ -191,7 +193,8 @@ func (n *Node) heardOf(st *control.State, s origin.Stream) origin.Seq {
 	return known
 }
 
-// writes reports whether the rules in force let this module write a group.
+// writes reports whether the rules in force let this module do what is the
+// owner's alone in a group.
 func (n *Node) writes(g origin.Group) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -199,7 +202,7 @@ func (n *Node) writes(g origin.Group) bool {
 		return false
 	}
 	for _, s := range n.rules.shares {
-		if s.Group == g && (s.Owner != "" || s.Waiting) {
+		if s.Group == g && (s.Owner != "" || s.Waiting || s.Takes == nil) {
 			return false
 		}
 	}
@@ -232,7 +235,7 @@ func (n *Node) ownedGroup(group, to string) (g control.Group, t control.Term, ta
 	if !ok || st.Tables().GroupRule(g.Number) == nil {
 		return g, t, target, failure(admin.NotFound, "no_group", "\"drmesh group ls\" lists them", "there is no group %s", group)
 	}
-	if t, ok = st.Term(g.Number); !ok || g.Mode != control.ModeOwned {
+	if t, ok = st.Term(g.Number); !ok || g.Mode != control.ModeOwned && !st.Consumed(g.Number) {
 		return g, t, target, failure(admin.Precondition, "not_owned", "a group with mode owned in the control tables has an owner", "the group %s has no owner: all its modules write it", group)
 	}
 	target, ok = st.Named(to)

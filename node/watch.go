@@ -58,7 +58,7 @@ func (n *Node) look(w *watched) {
 	}
 	for _, g := range st.Groups {
 		s := ""
-		if t, ok := st.Term(g.Number); ok {
+		if t, ok := st.Term(g.Number); ok && (st.Owned(g.Number) || st.Consumed(g.Number)) {
 			s = fmt.Sprintf("owner %s, epoch %d", n.moduleName(t.Owner), t.Epoch)
 		}
 		if x, ok := st.Switching(g.Number); ok {

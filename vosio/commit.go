@@ -42,6 +42,7 @@ type request struct {
 	done   chan error  // capacity 1
 	share  *Share      // of a local change, once it has its place
 	dot    origin.Dot  // its place
+	takes  bool        // it takes messages off queues
 	told   func(error) // called by committer or acknowledger
 	failed func(error) // called by the committer, with an error alone
 	out    []committed // for changes: where they went
@@ -51,9 +52,15 @@ type request struct {
 // acknowledge answers for a change that is durable here, when its share's other
 // conditions are met.
 func (r *request) acknowledge() {
-	if r.err == nil && r.share != nil && r.share.Acknowledge != nil {
-		r.share.Acknowledge(r.dot, r.answer)
-		return
+	if r.err == nil && r.share != nil {
+		ask := r.share.Acknowledge
+		if r.takes && r.share.AcknowledgeTaken != nil {
+			ask = r.share.AcknowledgeTaken
+		}
+		if ask != nil {
+			ask(r.dot, r.answer)
+			return
+		}
 	}
 	r.answer(r.err)
 }

@@ -297,7 +297,7 @@ func (e *Engine) submit(ctx context.Context, r *request) error {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
 			return err
-		case <-e.closed:
+		case <-e.ending:
 			return ErrClosed
 		}
 		r.err = nil // of the try before

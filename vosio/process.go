@@ -207,7 +207,7 @@ func (p *Process) answer(ctx context.Context, r *call.Reply, err error) error {
 
 func (p *Process) fail(r *call.Reply, err error) {
 	c := call.CodeOf(err)
-	if c != call.LongRecord {
+	if c != call.LongRecord && c != call.DurableHere {
 		*r = call.Reply{}
 	}
 	r.Code, r.Text = c, err.Error()

@@ -116,10 +116,10 @@ func (p *Process) msgReceive(ctx context.Context, q *call.Request, r *call.Reply
 		got = m
 		return ok, err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, call.DurableHere) {
 		return err
 	}
-	return giveMessage(q, r, &got)
+	return errors.Join(err, giveMessage(q, r, &got))
 }
 
 // take takes the first message that want selects off a queue of registers;
@@ -188,6 +188,10 @@ func (p *Process) take(ctx context.Context, x *port, id [16]byte, q *call.Reques
 		switch {
 		case err == nil:
 			return m, true, nil
+		case errors.Is(err, call.DurableHere):
+			// It is off the queue here, so nobody else may get it: the program
+			// has it with the code, and decides.
+			return m, true, err
 		case errors.Is(err, call.RecordNotFound):
 			// Somebody took it between the look and the lock.
 			from = nextPlace{afterSpot, at}

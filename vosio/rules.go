@@ -37,6 +37,9 @@ type Share struct {
 	// as the share asks: to answer, now or later, from any goroutine. It must
 	// not block.
 	Acknowledge func(d origin.Dot, answer func(error))
+	// AcknowledgeTaken takes Acknowledge's place for changes that take messages
+	// off queues, if it is not nil.
+	AcknowledgeTaken func(d origin.Dot, answer func(error))
 	// Several says that other modules may write the share, too: new records of
 	// its relative and fixed files get numbers of this module's own.
 	Several  bool

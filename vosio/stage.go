@@ -204,6 +204,7 @@ func (t *tx) runChanges() error {
 			case !ok:
 				return errNoLease
 			}
+			t.req.takes = true
 		}
 		if s != nil {
 			group = s.Group

@@ -559,8 +559,8 @@ func (t *texts) owning(rule *GroupRule) {
 	}
 	if t.has("failover") && t.get("failover") != "off" {
 		rule.Failover, _ = strconv.Atoi(t.get("failover"))
-		if rule.Mode != ModeOwned {
-			t.bad("failover", "only a group with mode owned has one")
+		if rule.Mode != ModeOwned && rule.Owner == "" {
+			t.bad("failover", "only a group that has an owner has one")
 		}
 	}
 	if t.has("supplementary") {
@@ -575,7 +575,7 @@ func (t *texts) owning(rule *GroupRule) {
 	if rule.Mode == ModeOwned {
 		return
 	}
-	for _, name := range []string{"owner", "stop_hook", "start_hook", "notify_hook", "hook_timeout", "supplementary", "on_rollback"} {
+	for _, name := range []string{"stop_hook", "start_hook", "notify_hook", "hook_timeout", "supplementary", "on_rollback"} {
 		if t.has(name) {
 			t.bad(name, "only a group with mode owned has one")
 		}

@@ -138,6 +138,9 @@ func groupTexts(r *Rules) []string {
 		if g.Mode == ModeOwned {
 			says = append(says, "one module at a time writes it")
 		}
+		if g.Mode != ModeOwned && g.Owner != "" {
+			says = append(says, "one module at a time takes messages off its queues")
+		}
 		if g.Owner != "" {
 			says = append(says, "first "+g.Owner)
 		}

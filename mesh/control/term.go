@@ -9,7 +9,8 @@ import (
 )
 
 // Term is one owner's time in an owned group: the epoch, and the stream that
-// the group is written under meanwhile. Operators count the group's txns
+// the group is written under meanwhile. (Of a group that all write and whose
+// queues have an owner: see Consumed.) Operators count the group's txns
 // through all terms: Base is how many there were before this one, so that the
 // txn at seq has the number Base + seq.
 type Term struct {
@@ -105,6 +106,30 @@ func (s *State) Owned(g origin.Group) bool {
 	return i >= 0 && s.Groups[i].Mode == ModeOwned
 }
 
+// Consumed reports whether one module at a time takes messages off the queues
+// of a group that all write: an active one whose tables name an owner. It has
+// terms like an owned group, but they end no stream, since their owner writes
+// on.
+func (s *State) Consumed(g origin.Group) bool {
+	if s.Owned(g) || s.tables == nil {
+		return false
+	}
+	rule := s.tables.group(g)
+	_, has := s.Term(g)
+	return has && rule != nil && rule.Owner != ""
+}
+
+// Handed is the stream that tells how far an owner's term has come, and that who
+// follows must hold: the term's, or, of a group that all write, what its owner
+// writes now.
+func (s *State) Handed(g origin.Group) origin.Stream {
+	t, ok := s.Term(g)
+	if ok && !s.Owned(g) {
+		return origin.Stream{Group: g, Module: t.Owner, Incarnation: s.Incarnation(g, t.Owner)}
+	}
+	return t.Stream()
+}
+
 // Switching finds the change of owner of a group that is under way.
 func (s *State) Switching(g origin.Group) (Switch, bool) {
 	i := slices.IndexFunc(s.Switches, func(w Switch) bool { return w.Group == g })
@@ -137,7 +162,7 @@ func failedText(why string) string {
 // beginSwitch stops the owner of a group.
 func (s *State) beginSwitch(c *BeginSwitch, at int64) error {
 	g, ok := s.Group(c.Group)
-	if !ok || g.Mode != ModeOwned {
+	if !ok || g.Mode != ModeOwned && !s.Consumed(g.Number) {
 		return refuse(ErrNotOwned, "group "+clipText(c.Group), "it has no owner that could change")
 	}
 	t, ok := s.Term(g.Number)
@@ -218,8 +243,7 @@ func (s *State) seal(c *Seal, at int64) error {
 
 // ending checks that a place is one of the stream that a switch is to end.
 func (s *State) ending(w Switch, p *Place) error {
-	t, _ := s.Term(w.Group)
-	if p.Stream() != t.Stream() || len(p.Hash) != hashSize {
+	if p.Stream() != s.Handed(w.Group) || len(p.Hash) != hashSize {
 		return refuse(ErrMalformed, "switch "+w.ID, "%v is not the stream that is to end", p.Stream())
 	}
 	return nil
@@ -252,14 +276,19 @@ func (s *State) endSwitch(c *EndSwitch, at int64) error {
 	}
 	t, _ := s.Term(w.Group)
 	s.Switches = slices.Delete(slices.Clone(s.Switches), i, i+1)
-	s.setEnd(*w.End)
-	s.Writings = slices.Clone(s.Writings)
-	for j := range s.Writings {
-		if v := &s.Writings[j]; v.Group == w.Group && v.Module == w.From {
-			v.Incarnation = s.after(v.Incarnation)
+	next := Term{Group: w.Group, Epoch: t.Epoch + 1, Owner: w.To, Incarnation: s.Incarnation(w.Group, w.To), Since: at}
+	number := uint64(w.End.Seq)
+	if s.Owned(w.Group) {
+		s.setEnd(*w.End)
+		s.Writings = slices.Clone(s.Writings)
+		for j := range s.Writings {
+			if v := &s.Writings[j]; v.Group == w.Group && v.Module == w.From {
+				v.Incarnation = s.after(v.Incarnation)
+			}
 		}
+		next.Base = t.Base + uint64(w.End.Seq)
+		number = next.Base
 	}
-	next := Term{Group: w.Group, Epoch: t.Epoch + 1, Owner: w.To, Incarnation: s.Incarnation(w.Group, w.To), Base: t.Base + uint64(w.End.Seq), Since: at}
 	s.Terms = append(slices.Clone(s.Terms), next)
 	if rule := s.tables.group(w.Group); rule != nil && rule.Stay {
 		i := slices.IndexFunc(s.Terms, func(u Term) bool { return u.Group == t.Group && u.Epoch == t.Epoch })
@@ -269,7 +298,7 @@ func (s *State) endSwitch(c *EndSwitch, at int64) error {
 		s.dropTerms(n)
 	}
 	w.Hooks = s.closing(w, true)
-	s.receipt(Receipt{Switch: w, Ended: at, Number: next.Base})
+	s.receipt(Receipt{Switch: w, Ended: at, Number: number})
 	return nil
 }
 
@@ -313,10 +342,10 @@ func (s *State) setEnd(end Place) {
 	s.Ends = slices.Insert(s.Ends, i, end)
 }
 
-// found gives each owned group that has none its first term.
+// found gives each group that has an owner and no term its first.
 func (s *State) found(at int64) {
 	for _, g := range s.Groups {
-		if g.Mode != ModeOwned {
+		if rule := s.tables.group(g.Number); g.Mode != ModeOwned && (rule == nil || rule.Owner == "") {
 			continue
 		}
 		if _, has := s.Term(g.Number); has {
@@ -334,7 +363,7 @@ func (s *State) found(at int64) {
 // owns names a group that the module owns; empty: none.
 func (s *State) owns(m origin.Module) string {
 	for _, g := range s.Groups {
-		if t, ok := s.Term(g.Number); ok && t.Owner == m && g.Mode == ModeOwned && s.tables.group(g.Number) != nil {
+		if t, ok := s.Term(g.Number); ok && t.Owner == m && (g.Mode == ModeOwned || s.Consumed(g.Number)) && s.tables.group(g.Number) != nil {
 			return g.Name
 		}
 	}

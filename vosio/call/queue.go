@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -50,7 +51,9 @@ func (c Client) Send(ctx context.Context, port, priority int, subject string, da
 }
 
 // Receive takes the next message with a subject off a queue, ” is any, and
-// waits for one; with noWait it gives CallerMustWait.
+// waits for one; with noWait it gives CallerMustWait. With DurableHere comes the
+// message, which another module may deliver too: its owner changed before other
+// modules could confirm that it was taken.
 func (c Client) Receive(ctx context.Context, port int, subject string, noWait bool) (Message, error) {
 	return c.message(ctx, &Request{Call: "s$msg_receive", Port: port, Name: subject, NoWait: noWait})
 }
@@ -67,10 +70,10 @@ func (c Client) ReadMessage(ctx context.Context, port int, first bool, subject s
 
 func (c Client) message(ctx context.Context, q *Request) (Message, error) {
 	r, err := c.do(ctx, q)
-	if err != nil {
+	if err != nil && !errors.Is(err, DurableHere) {
 		return Message{}, err
 	}
-	return Message{r.Number, r.Priority, r.Subject, r.Data}, nil
+	return Message{r.Number, r.Priority, r.Subject, r.Data}, err
 }
 
 // DeleteMessage takes a message away unread.

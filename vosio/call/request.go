@@ -40,8 +40,9 @@ type Request struct {
 	NoWait     bool               // w: no-wait mode
 }
 
-// Reply is what a call gave. When Code is not 0 the other fields but Text, and
-// Data and Length of e$long_record, are undefined.
+// Reply is what a call gave. When Code is not 0 the other fields but Text are
+// undefined, except that e$long_record has what fits, and e$durable_here of a
+// receive has the message.
 type Reply struct {
 	Code   Code     // c
 	Text   string   // t: what went wrong, for people

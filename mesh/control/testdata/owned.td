@@ -203,5 +203,4 @@ check
 ----
 tin refused
 line 7: mode: the group ledger has been owned: a group keeps its mode; name another
-line 9: owner: only a group with mode owned has one
 line 10: commit_scope: "some" is not one of: local, one, system, all
