@@ -417,3 +417,60 @@ func TestRecoverAfterACrash(t *testing.T) {
 		}
 	}
 }
+
+// TestWitnessFollows: of two sites and a witness only one site is left. It goes
+// on by force; the witness comes back, follows, loses nothing, and takes no loss
+// on itself.
+func TestWitnessFollows(t *testing.T) {
+	t.Parallel()
+	nodes := bareMesh(t, "%east#m1", "%west#m1")
+	ctx := context.Background()
+	tok, err := engine{nodes[0]}.CreateToken(ctx, admin.TokenRequest{Role: "witness"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := shortDir(t) + "/w"
+	if err := Join(ctx, JoinOptions{Token: tok.Token, Dir: dir, Module: "%third#w1", Listen: []string{freePort(t)}}); err != nil {
+		t.Fatal(err)
+	}
+	witness := reopen(t, dir)
+	applyTables(t, nodes[0], ownedTables)
+	writable(t, nodes...)
+	allVote(t, []*Node{nodes[0], nodes[1], witness})
+	put(t, nodes[1], "notes:a", "one")
+	index := nodes[1].ctl.state().Index
+	eventually(t, "all know the same", func() bool {
+		return witness.ctl.state().Index >= index && nodes[1].ctl.state().Index >= witness.ctl.state().Index
+	})
+	shut(t, nodes[0])
+	shut(t, witness)
+	west := nodes[1]
+	eventually(t, "west recovers control", func() bool {
+		_, err = engine{west}.Recover(ctx, admin.RecoverRequest{AcceptLoss: true, By: "kim"})
+		return err == nil
+	})
+	west = anew(t, west)
+	witness = reopen(t, dir)
+	eventually(t, "the witness is told", func() bool { return witness.fenced.Load() != nil })
+	plan, err := engine{witness}.FollowPlan(ctx, "")
+	if err != nil || plan.First(admin.Fail) != nil || plan.Invited {
+		t.Fatalf("plan: %+v, %v", plan, err)
+	}
+	if _, err := (engine{witness}).Follow(ctx, admin.RecoverRequest{AcceptLoss: plan.Loss}); err != nil {
+		t.Fatal(err)
+	}
+	witness = anew(t, witness)
+	eventually(t, "the witness has followed", func() bool {
+		return status(t, west).Members[2].Status == "member" && status(t, witness).Quorum
+	})
+	// It is not asked whom to follow again, and lets a new module in like any.
+	if witness.fenced.Load() != nil || status(t, witness).Lineage != status(t, west).Lineage {
+		t.Errorf("the witness: %+v", status(t, witness))
+	}
+	south := joins(t, west, "%south#m1")
+	put(t, west, "notes:a", "two")
+	converged(t, []*Node{west, south}, "notes:a")
+	if n := south.dir.Number; n>>12 != origin.Module(west.ctl.state().Lineage()) || n&0xfff != 4 {
+		t.Errorf("south is number %#x in lineage %x", n, west.ctl.state().Lineage())
+	}
+}

@@ -117,7 +117,11 @@ func showStatus(t *table, s *admin.Status) {
 	}
 	t.row("module", s.Module+" of mesh "+s.Mesh+", "+s.State)
 	t.row("up", (time.Duration(s.UptimeS)*time.Second).String()+", "+cell(s.ResidentMB)+" MB, as of "+cell(s.AsOf))
-	t.row("control", "leader "+leader+", "+quorum+", policy epoch "+cell(s.Epoch))
+	lineage := ""
+	if s.Lineage != "" {
+		lineage = ", lineage " + s.Lineage
+	}
+	t.row("control", "leader "+leader+", "+quorum+", policy epoch "+cell(s.Epoch)+lineage)
 	t.row("inboxes", cell(s.Conflicts)+" open conflicts, "+cell(s.Withheld)+" withheld, "+cell(s.Parked)+" parked, "+cell(s.Lost)+" lost transactions")
 	for _, x := range s.Alarms {
 		t.row("ALARM", x)
