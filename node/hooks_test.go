@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -249,9 +250,53 @@ func TestAbortEndsTheStopHook(t *testing.T) {
 		_, err := os.Stat("/proc/" + lines(t, log)[0])
 		return err != nil
 	})
+	// Who asked for another one goes away.
+	leaving, leave := context.WithCancel(ctx)
+	go func() {
+		_, err := engine{nodes[2]}.SwitchStart(leaving, admin.SwitchRequest{Group: "ledger", To: "%west#m1", By: "kim"})
+		went <- err
+	}()
+	eventually(t, "the hook runs again", func() bool { return len(lines(t, log)) == 2 })
+	leave()
+	if err := <-went; !errors.Is(err, context.Canceled) {
+		t.Errorf("the switchover: %v", err)
+	}
+	eventually(t, "it is undone", func() bool {
+		l, err := engine{nodes[0]}.SwitchHistory(ctx, "ledger")
+		return err == nil && len(l) == 2 && strings.HasPrefix(l[1].Failed, "cancelled: kim")
+	})
 	began := time.Now()
 	shut(t, nodes[0])
 	if d := time.Since(began); d > 10*time.Second {
 		t.Errorf("the node took %v to close", d)
+	}
+}
+
+// TestNewHooksAreForAdmins: what modules are to run, only an admin says; an
+// operator changes the rest of the tables, and takes hooks out.
+func TestNewHooksAreForAdmins(t *testing.T) {
+	t.Parallel()
+	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
+	apply := func(role admin.Role, more string) error {
+		ctx := admin.WithCaller(context.Background(), admin.Caller{Name: "kim", Role: role, Via: "tls"})
+		_, err := engine{nodes[0]}.ControlApply(ctx, admin.ControlChange{Text: ownedTables + more, Timeout: 20 * time.Second})
+		return err
+	}
+	for _, x := range []struct {
+		role admin.Role
+		more string
+		ok   bool
+	}{
+		{admin.Operator, " =stop_hook /bin/sh -c reboot\n", false},
+		{admin.Admin, " =stop_hook /bin/true\n", true},
+		{admin.Operator, " =stop_hook /bin/true\n =hook_timeout 5\n", true},
+		{admin.Operator, " =stop_hook /bin/true x\n", false},
+		{admin.Operator, " =stop_hook /bin/true\n =start_hook /bin/true\n", false},
+		{admin.Operator, "", true},
+		{admin.Operator, " =stop_hook /bin/true\n", false},
+	} {
+		if err := apply(x.role, x.more); (err == nil) != x.ok || err != nil && class(err) != admin.NotPermitted {
+			t.Errorf("%s applies %q: %v", x.role, x.more, err)
+		}
 	}
 }

@@ -470,8 +470,24 @@ func (e engine) changeOwner(ctx context.Context, r admin.SwitchRequest, check *a
 		select {
 		case <-changed:
 		case <-wait.Done():
+			if ctx.Err() != nil && n.ctx.Err() == nil {
+				// Who asked for it does not want it any more, or is gone: what has
+				// not come to its end is undone.
+				n.cancelSwitch(begin.ID, r.By)
+				return nil, ctx.Err()
+			}
 			return nil, failure(admin.TimedOut, "switchover_unknown", "\"drmesh switchover status "+check.Group+"\" says how it stands", "the outcome did not come here")
 		}
+	}
+}
+
+// cancelSwitch undoes a change of owner that nobody waits for.
+func (n *Node) cancelSwitch(id, by string) {
+	ctx, cancel := context.WithTimeout(n.ctx, 3*time.Second)
+	defer cancel()
+	_, err := n.propose(ctx, &control.Command{Kind: control.KindDropSwitch, DropSwitch: &control.DropSwitch{ID: id, Why: "cancelled: " + by + " went away, or ended it"}})
+	if err != nil {
+		n.log.Info("a change of owner that nobody waits for was not undone", "id", id, "err", err)
 	}
 }
 

@@ -72,6 +72,9 @@ func (e engine) ControlApply(ctx context.Context, c admin.ControlChange) (*admin
 		for _, w := range compiled.Warnings {
 			plan.Warnings = append(plan.Warnings, admin.Problem{Line: w.Line, Field: w.Field, Text: w.Text})
 		}
+		if err := mayHook(ctx, compiled.Rules, st.Rules); err != nil {
+			return nil, err
+		}
 		res, err = n.propose(ctx, &control.Command{Kind: control.KindApply, Apply: compiled.Apply(format, []byte(c.Text), "drmesh at "+n.dir.Module)})
 		if errors.Is(err, control.ErrEpochMoved) && c.Base == 0 && try < 5 {
 			if err := n.ctl.wait(ctx, res.Index); err != nil {
@@ -97,6 +100,16 @@ func (e engine) ControlApply(ctx context.Context, c admin.ControlChange) (*admin
 	}
 	plan.Lacking = n.awaitEpoch(wctx, res.Epoch)
 	return plan, nil
+}
+
+// mayHook refuses tables with a program that was not in them from who may not do
+// everything: it is run at all modules as the user of the node.
+func mayHook(ctx context.Context, rules, old *control.Rules) error {
+	who := admin.CallerOf(ctx)
+	if groups := rules.NewHooks(old); len(groups) > 0 && who.Name != "" && who.Role != admin.Admin {
+		return failure(admin.NotPermitted, "hooks_need_admin", "have an admin put these tables in force", "a hook of the group %s is new: modules will run it", groups[0])
+	}
+	return nil
 }
 
 // awaitEpoch waits until all members have a policy epoch in force, and names

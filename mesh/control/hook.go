@@ -230,3 +230,17 @@ func (s *State) closing(w Switch, done bool) []HookRun {
 	l = s.due(l, w.Group, HookNotify, w.From)
 	return s.due(l, w.Group, HookNotify, w.To)
 }
+
+// NewHooks names the groups with a hook that old does not have there.
+func (r *Rules) NewHooks(old *Rules) (groups []string) {
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		had := func(name string) bool {
+			return slices.ContainsFunc(old.Groups, func(o GroupRule) bool { return o.Name == g.Name && o.Hook(name) == g.Hook(name) })
+		}
+		if slices.ContainsFunc([]string{HookStop, HookStart, HookNotify}, func(name string) bool { return g.Hook(name) != "" && !had(name) }) {
+			groups = append(groups, g.Name)
+		}
+	}
+	return groups
+}
