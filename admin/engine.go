@@ -29,6 +29,10 @@ type Engine interface {
 	Journal(ctx context.Context, r JournalRequest, emit func(*Change) error) error
 	Conflicts(ctx context.Context, share string) ([]Conflict, error)
 	Conflict(ctx context.Context, id string) (*Conflict, error)
+	// Resolve writes what a person decided as a new version by his identity,
+	// and closes the conflict at all modules. It gives the conflict as it
+	// stands then; with DryRun, as it would.
+	Resolve(ctx context.Context, d ConflictDecision, by string) (*Conflict, error)
 	Parked(ctx context.Context) ([]Parked, error)
 	// Account counts at one vector of all members, or here alone.
 	Account(ctx context.Context, r AccountRequest) (*Account, error)

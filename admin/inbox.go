@@ -24,6 +24,34 @@ type Conflict struct {
 	Uncertain bool       `json:"order_uncertain"`
 	Index     string     `json:"index,omitempty"`
 	Key       string     `json:"key,omitempty"`
+	// Shown is what the register shows now, of one conflict; left out: no record.
+	Shown []byte `json:"shown,omitempty"`
+	// Standing are the versions that stand in the register, the shown one
+	// first; of one conflict only.
+	Standing []StandingVersion `json:"standing,omitempty"`
+	// Would says which of them each policy would show; of one open conflict.
+	Would map[string]string `json:"would_show,omitempty"`
+	// Layout is the dd text of the file, if it has one; of one conflict.
+	Layout string `json:"layout,omitempty"`
+	// Closed is who dealt with it, and when; of one that is closed.
+	ClosedBy string     `json:"closed_by,omitempty"`
+	ClosedAt *time.Time `json:"closed_at,omitempty"`
+}
+
+// StandingVersion is one of the versions of a register.
+type StandingVersion struct {
+	Dot     string    `json:"dot"`
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+	Deleted bool      `json:"is_delete,omitempty"`
+	Data    []byte    `json:"data,omitempty"`
+}
+
+// ConflictDecision is what a person decides of a conflict.
+type ConflictDecision struct {
+	ID     string
+	Replay bool // the loser's image is to stand; else what is shown stays
+	DryRun bool
 }
 
 // Parked is a version whose effect cannot be shown at this module.

@@ -42,8 +42,11 @@ func (nothing) History(context.Context, string, string) ([]Change, error)    { r
 func (nothing) Journal(context.Context, JournalRequest, func(*Change) error) error {
 	return errNothing
 }
-func (nothing) Conflicts(context.Context, string) ([]Conflict, error)     { return nil, errNothing }
-func (nothing) Conflict(context.Context, string) (*Conflict, error)       { return nil, errNothing }
+func (nothing) Conflicts(context.Context, string) ([]Conflict, error) { return nil, errNothing }
+func (nothing) Conflict(context.Context, string) (*Conflict, error)   { return nil, errNothing }
+func (nothing) Resolve(context.Context, ConflictDecision, string) (*Conflict, error) {
+	return nil, errNothing
+}
 func (nothing) Parked(context.Context) ([]Parked, error)                  { return nil, errNothing }
 func (nothing) Account(context.Context, AccountRequest) (*Account, error) { return nil, errNothing }
 func (nothing) Ready(context.Context, string) (*Readiness, error)         { return nil, errNothing }

@@ -129,6 +129,19 @@ func (a *API) routes() {
 		}) (*Conflict, error) {
 			return e.Conflict(ctx, in.ID)
 		})
+	for _, x := range []struct {
+		word, summary string
+		replay        bool
+	}{
+		{"accept", "Let what is shown stand, and close a conflict", false},
+		{"replay", "Write the loser of a conflict anew, and close it", true},
+	} {
+		register(a, route{id: x.word + "-conflict", method: http.MethodPost, path: "/v1/conflicts/{id}/" + x.word, summary: x.summary, least: Operator, change: true},
+			func(in *conflictInput) string { return in.ID },
+			func(ctx context.Context, in *conflictInput) (*Conflict, error) {
+				return e.Resolve(ctx, ConflictDecision{ID: in.ID, Replay: x.replay, DryRun: in.DryRun}, CallerOf(ctx).Name)
+			})
+	}
 	register(a, get("parked", "/v1/parked", "Versions whose effect cannot be shown at the module", Viewer), nil,
 		func(ctx context.Context, in *struct {
 			Module string `query:"module" doc:"Have this member answer"`
@@ -380,4 +393,9 @@ func (a *API) accessRoutes() {
 		})
 	register(a, route{id: "whoami", method: http.MethodGet, path: "/v1/whoami", summary: "Who the module takes the caller for", least: Viewer, here: true}, nil,
 		func(ctx context.Context, _ *struct{}) (Caller, error) { return CallerOf(ctx), nil })
+}
+
+type conflictInput struct {
+	ID     string `path:"id"`
+	DryRun bool   `query:"dry_run" doc:"Say what would stand, and write nothing"`
 }

@@ -49,6 +49,9 @@ type Input struct {
 	// Hidden lists covered versions of which it is known that the writer was
 	// not shown them. Without, all that the set tells is used.
 	Hidden []origin.OpDot
+	// Closes are versions that a person dealt with by this operation: he was
+	// shown them, so they are closed and not superseded.
+	Closes []origin.OpDot
 	// Policies are those of the register; nil: latest.
 	Policies Policies
 }
@@ -105,6 +108,8 @@ func Decide(in *Input, out *Outcome) {
 			}
 		case is == ClassSuperseded:
 			out.Entries = append(out.Entries, in.entry(v, Superseded, in.Incoming))
+		case is == ClassClosed:
+			out.Entries = append(out.Entries, in.entry(v, Closed, in.Incoming))
 		case was == ClassOpen:
 			out.Entries = append(out.Entries, in.entry(v, Withdrawn, in.Incoming))
 		}
@@ -150,6 +155,9 @@ func (in *Input) shown() int {
 // fate is the class of the covered version i.
 func (in *Input) fate(i, shown int) Class {
 	if i != shown && (shown < 0 || slices.Contains(in.Hidden, in.Standing[i].Dot) || !same(&in.Standing[i], &in.Standing[shown])) {
+		if slices.Contains(in.Closes, in.Standing[i].Dot) {
+			return ClassClosed
+		}
 		return ClassSuperseded
 	}
 	if in.Incoming == nil || in.Incoming.Tombstone {

@@ -1,8 +1,13 @@
 package node
 
 import (
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
 	"drmesh/conflict"
 	"drmesh/conflict/ledger"
+	"drmesh/origin"
 	"drmesh/vosio"
 	"drmesh/vosio/record"
 )
@@ -18,12 +23,13 @@ type decider struct {
 	// policy answers from the control tables, by share and policy epoch; nil:
 	// latest.
 	policy func(share string, epoch uint64) conflict.Policy
+	ledger pebble.Reader
 	share  string            // of the register under way
 	of     conflict.Policies // policy for share
 }
 
-func newDecider(policy func(share string, epoch uint64) conflict.Policy) *decider {
-	d := &decider{policy: policy}
+func newDecider(r pebble.Reader, policy func(share string, epoch uint64) conflict.Policy) *decider {
+	d := &decider{policy: policy, ledger: r}
 	d.of = func(epoch uint64) conflict.Policy { return d.policy(d.share, epoch) }
 	return d
 }
@@ -38,6 +44,25 @@ var classes = [conflict.Classes]vosio.Class{
 	conflict.ClassClosed:      vosio.Closed,
 }
 
+// close closes the entries of losers that a person dealt with and that do not
+// stand any more. Where a loser was replaced by a writer that was shown it,
+// there is none.
+func (d *decider) close(q *vosio.Decision, losers []origin.OpDot) {
+	for _, l := range losers {
+		if slices.ContainsFunc(q.Standing, func(v origin.Version) bool { return v.Dot == l }) {
+			continue // it was in the set: the decision has told
+		}
+		kvs, counts, err := ledger.Close(d.ledger, conflict.EntryID(q.File, q.Address, l), q.Txn.Process, q.Txn.Stamp)
+		if err != nil {
+			continue // not superseded here, or closed already
+		}
+		for _, kv := range kvs {
+			d.writes = append(d.writes, vosio.Write{Key: kv.Key, Value: kv.Value})
+		}
+		d.out.Counts = append(d.out.Counts, counts...)
+	}
+}
+
 func (d *decider) decide(q vosio.Decision) vosio.Decided {
 	in := conflict.Input{File: q.File, Address: q.Address, Standing: q.Standing, Incoming: q.Incoming, By: q.By, Covers: q.Covers}
 	// Names, lives and attributes follow one rule everywhere.
@@ -45,7 +70,7 @@ func (d *decider) decide(q vosio.Decision) vosio.Decided {
 		in.Policies = d.of
 	}
 	if int(q.By.Index) < len(q.Txn.Ops) {
-		in.Hidden = q.Txn.Ops[q.By.Index].Hidden
+		in.Hidden, in.Closes = q.Txn.Ops[q.By.Index].Hidden, q.Txn.Ops[q.By.Index].Closes
 	}
 	conflict.Decide(&in, &d.out)
 	d.kvs, d.writes, d.counts = d.kvs[:0], d.writes[:0], d.counts[:0]
@@ -55,6 +80,9 @@ func (d *decider) decide(q vosio.Decision) vosio.Decided {
 		for _, kv := range d.kvs {
 			d.writes = append(d.writes, vosio.Write{Key: kv.Key, Value: kv.Value})
 		}
+	}
+	if len(in.Closes) > 0 {
+		d.close(&q, in.Closes)
 	}
 	for _, c := range d.out.Counts {
 		d.counts = append(d.counts, vosio.Count{Stream: c.Stream, Class: classes[c.Class], Delta: c.Delta})

@@ -49,19 +49,6 @@ func (e engine) Conflicts(_ context.Context, share string) ([]admin.Conflict, er
 	return out, nil
 }
 
-// Conflict implements admin.Engine.
-func (e engine) Conflict(_ context.Context, id string) (*admin.Conflict, error) {
-	full, err := ledger.Find(e.n.db, id)
-	if err != nil {
-		return nil, failure(admin.NotFound, "no_conflict", "\"drmesh conflict ls\" lists them", "%v", err)
-	}
-	x, err := ledger.Get(e.n.db, full)
-	if err != nil {
-		return nil, err
-	}
-	return ptr(e.n.conflictOf(x)), nil
-}
-
 // Parked implements admin.Engine.
 func (e engine) Parked(context.Context) ([]admin.Parked, error) {
 	l, err := e.n.eng.ParkedList()

@@ -219,7 +219,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		s.Stream = origin.Stream{} // applyControl, below, opens them
 	}
 	if n.eng, err = vosio.Open(vosio.Config{DB: n.db, Journal: n.j, Clock: n.clock, Rules: n.rules, Self: d.Number, Name: d.Module,
-		Logger: n.log, Decide: newDecider(n.policy).decide, Durable: n.durable, Floors: n.floors}); err != nil {
+		Logger: n.log, Decide: newDecider(n.db, n.policy).decide, Durable: n.durable, Floors: n.floors}); err != nil {
 		return nil, err
 	}
 	n.histories.h = link.NewHistories(n.j)

@@ -85,6 +85,11 @@ type Operation struct {
 	// stood beside the shown one, with other bytes. Nearly always empty; it
 	// changes no set, only what the ledger keeps.
 	Hidden []OpDot
+	// Closes lists losers of this register that a person dealt with by this
+	// very operation: they were shown to him, whether they still stood or had
+	// been replaced unread. Their ledger entries are closed. Nearly always
+	// empty.
+	Closes []OpDot
 }
 
 // Txn is the unit of replication.

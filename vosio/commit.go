@@ -96,7 +96,8 @@ type change struct {
 	// says that it did. Without, the write has seen all.
 	seen    []origin.OpDot
 	hasSeen bool
-	limit   int64 // of an insert, if it is not 0: e$queue_full when so many stand
+	closes  []origin.OpDot // losers that a person deals with by it
+	limit   int64          // of an insert, if it is not 0: e$queue_full when so many stand
 }
 
 // expectation is a register that a transaction read or wrote: if other
@@ -113,6 +114,7 @@ const (
 	insert changeKind = iota + 1
 	rewrite
 	remove
+	resolve // what a person says is to stand; without data, nothing
 )
 
 // committed says where a change went.

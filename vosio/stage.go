@@ -464,6 +464,7 @@ func (t *tx) planChange(i int, ch *change) error {
 			cur = nil
 		}
 	}
+	erase := ch.kind == remove || ch.kind == resolve && ch.data == nil
 	if ch.data == nil {
 		ch.data = []byte{}
 	}
@@ -488,8 +489,14 @@ func (t *tx) planChange(i int, ch *change) error {
 			op.Unseen = t.unseen(ch.seen)
 		}
 	}
+	if ch.kind == resolve {
+		op.Closes = ch.closes
+		if len(t.standing) > 0 && (erase || cur != nil) {
+			op.Life, op.Birth = t.standing[0].Life, t.standing[0].Birth
+		}
+	}
 	op.Hidden = t.hidden(ch, op.Unseen)
-	if ch.kind == remove {
+	if erase {
 		op.Kind, op.Data = origin.Delete, nil
 	}
 	// A rewrite that changes the identity key deletes the old key with the
@@ -727,11 +734,11 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 	}
 	var next []origin.Version
 	switch {
-	case v != nil && len(t.standing) == 0:
+	case v != nil && len(t.standing) == 0 && (t.e.cfg.Decide == nil || len(t.txn.Ops[by.Index].Closes) == 0):
 		t.next[0] = *v
 		next = t.next[:1]
 		t.e.acct.add(share, Count{v.Dot.Stream, Live, 1})
-	case len(t.standing) == 1 && (covers(t.standing[0].Dot) && len(t.txn.Ops[by.Index].Hidden) == 0 || t.e.cfg.Decide == nil && v != nil):
+	case len(t.standing) == 1 && (covers(t.standing[0].Dot) && len(t.txn.Ops[by.Index].Hidden) == 0 && len(t.txn.Ops[by.Index].Closes) == 0 || t.e.cfg.Decide == nil && v != nil):
 		gone := &t.standing[0]
 		t.e.acct.add(share, Count{gone.Dot.Stream, Live, -1})
 		fate := Overwritten

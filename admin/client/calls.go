@@ -129,6 +129,20 @@ func (c *Client) Conflict(ctx context.Context, id string) (*admin.Conflict, erro
 	return ask[*admin.Conflict](ctx, c, "/v1/conflicts/"+url.PathEscape(id), nil)
 }
 
+// Resolve carries out what a person decided of a conflict.
+func (c *Client) Resolve(ctx context.Context, d admin.ConflictDecision) (*admin.Conflict, error) {
+	word := "accept"
+	if d.Replay {
+		word = "replay"
+	}
+	q := url.Values{}
+	if d.DryRun {
+		q.Set("dry_run", "true")
+	}
+	x := new(admin.Conflict)
+	return x, c.do(ctx, http.MethodPost, "/v1/conflicts/"+url.PathEscape(d.ID)+"/"+word, q, nil, x)
+}
+
 // Parked lists what cannot be shown at this module.
 func (c *Client) Parked(ctx context.Context) ([]admin.Parked, error) {
 	return ask[[]admin.Parked](ctx, c, "/v1/parked", nil)

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"drmesh/admin"
 	"drmesh/admin/client"
+	"drmesh/vosio/dd"
 )
 
 func (a *app) conflictCommand() *cobra.Command {
@@ -39,7 +43,9 @@ func (a *app) conflictCommand() *cobra.Command {
 			return a.emit(x, func(t *table) { showConflict(t, x) })
 		}),
 	}
-	return nest("conflict", "What lost against a concurrent change", ls, show)
+	return nest("conflict", "What lost against a concurrent change", ls, show, a.conflictDiff(),
+		a.conflictDecide("accept", "Let what is shown stand, and close conflicts", false),
+		a.conflictDecide("replay", "Write the losers of conflicts anew, and close them", true))
 }
 
 func showConflict(t *table, x *admin.Conflict) {
@@ -64,4 +70,155 @@ func showConflict(t *table, x *admin.Conflict) {
 	if x.Uncertain {
 		t.row("order", "uncertain: within the error of the clocks")
 	}
+	if x.ClosedBy != "" {
+		t.row("closed", x.ClosedBy, x.ClosedAt)
+	}
+	for i, v := range x.Standing {
+		word := "beside it"
+		if i == 0 {
+			word = "shown now"
+		}
+		text := cell(v.Data)
+		if v.Deleted {
+			text = "(a delete)"
+		}
+		t.row(word, v.Dot, v.By, v.At)
+		t.row("", text)
+	}
+	for _, p := range slices.Sorted(maps.Keys(x.Would)) {
+		t.row(p+" would show", x.Would[p])
+	}
+}
+
+// conflictDecide is accept or replay.
+func (a *app) conflictDecide(word, short string, replay bool) *cobra.Command {
+	var dry bool
+	c := &cobra.Command{
+		Use:   word + " ID...",
+		Short: short,
+		Long:  short + ".\nWhat is decided is written as a new version by your identity, and closes the conflict at all modules. If the record was changed since it was listed, nothing is written.",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
+			var done []admin.Conflict
+			for _, id := range args {
+				x, err := cl.Resolve(c.Context(), admin.ConflictDecision{ID: id, Replay: replay, DryRun: dry})
+				if err != nil {
+					if len(done) > 0 {
+						a.say("%d of %d done", len(done), len(args))
+					}
+					return err
+				}
+				done = append(done, *x)
+			}
+			return a.emit(done, func(t *table) {
+				t.row("ID", "STATE", "SHARE", "FILE", "ADDRESS", "STANDS")
+				for _, x := range done {
+					stands := "(no record)"
+					if x.Shown != nil {
+						stands = cell(x.Shown)
+					}
+					t.row(x.ID, x.State, x.Share, x.File, x.Address, stands)
+				}
+			})
+		}),
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "show what would stand")
+	return c
+}
+
+// conflictField is one field of a record in three versions.
+type conflictField struct {
+	Field  string  `json:"field"`
+	Loser  *string `json:"loser"`  // null: a delete
+	Winner *string `json:"winner"` // what it lost to
+	Shown  *string `json:"shown"`  // now
+	Differ bool    `json:"differ"`
+}
+
+// conflictDiff shows a conflict field by field, if the file has a layout.
+func (a *app) conflictDiff() *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff ID",
+		Short: "Show loser, winner and what stands now side by side, by the fields of the file's layout",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
+			x, err := cl.Conflict(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			l := conflictFields(x)
+			return a.emit(l, func(t *table) {
+				t.row("", "FIELD", "LOSER "+x.LoserBy, "WINNER "+x.WinnerBy, "NOW")
+				for _, f := range l {
+					mark := ""
+					if f.Differ {
+						mark = "*"
+					}
+					t.row(mark, f.Field, fieldText(f.Loser), fieldText(f.Winner), fieldText(f.Shown))
+				}
+			})
+		}),
+	}
+}
+
+func fieldText(s *string) string {
+	if s == nil {
+		return "(none)"
+	}
+	return cell([]byte(*s))
+}
+
+// conflictFields takes the images apart. Without a layout, or where a record
+// does not fit it, the whole record is one field.
+func conflictFields(x *admin.Conflict) []conflictField {
+	images := [][]byte{x.LoserData, x.Data, x.Shown}
+	if x.Deleted {
+		images[0] = nil
+	} else if images[0] == nil {
+		images[0] = []byte{}
+	}
+	whole := func() []conflictField {
+		f := conflictField{Field: "(record)"}
+		for i, to := range []**string{&f.Loser, &f.Winner, &f.Shown} {
+			if images[i] != nil {
+				s := string(images[i])
+				*to = &s
+			}
+		}
+		f.Differ = differ(f.Loser, f.Winner, f.Shown)
+		return []conflictField{f}
+	}
+	layout, err := dd.Parse([]byte(x.Layout))
+	if x.Layout == "" || err != nil {
+		return whole()
+	}
+	out := make([]conflictField, len(layout.Fields))
+	for i := range out {
+		out[i].Field = layout.Fields[i].Name
+	}
+	for i, b := range images {
+		if b == nil {
+			continue
+		}
+		texts, err := layout.Decode(b)
+		if err != nil || len(texts) != len(out) {
+			return whole()
+		}
+		for k := range texts {
+			*[]**string{&out[k].Loser, &out[k].Winner, &out[k].Shown}[i] = &texts[k]
+		}
+	}
+	for i := range out {
+		out[i].Differ = differ(out[i].Loser, out[i].Winner, out[i].Shown)
+	}
+	return out
+}
+
+func differ(l ...*string) bool {
+	for _, s := range l[1:] {
+		if (s == nil) != (l[0] == nil) || s != nil && *s != *l[0] {
+			return true
+		}
+	}
+	return false
 }

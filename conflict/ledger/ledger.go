@@ -54,6 +54,9 @@ func Writes(dst []KV, file origin.FileID, addr []byte, entries []conflict.Entry,
 			continue
 		}
 		full := Entry{Entry: *e, File: file, Address: addr, Facts: f}
+		if e.State == conflict.Closed {
+			full.ClosedBy, full.ClosedAt = f.Process, f.Stamp
+		}
 		dst = append(dst, KV{k, AppendEntry(nil, &full)}, KV{ik, stampBytes(e.Loser.Stamp)})
 	}
 	return dst

@@ -187,7 +187,7 @@ func (m *module) decide(d vosio.Decision) vosio.Decided {
 		}
 	}
 	if int(d.By.Index) < len(d.Txn.Ops) {
-		in.Hidden = d.Txn.Ops[d.By.Index].Hidden
+		in.Hidden, in.Closes = d.Txn.Ops[d.By.Index].Hidden, d.Txn.Ops[d.By.Index].Closes
 	}
 	conflict.Decide(&in, &out)
 	r := vosio.Decided{Next: out.Next}

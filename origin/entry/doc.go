@@ -5,13 +5,14 @@
 //
 //	[version, stamp, policy, process, context, ops]
 //	context = [[group, module, incarnation, seq], ...]    what changed since the stream's previous txn
-//	ops     = [[kind, file(16), address, life, data, birth, unseen, hidden, ...], ...]
+//	ops     = [[kind, file(16), address, life, data, birth, unseen, hidden, closes, ...], ...]
 //	birth   = nil | [stamp, group, module, incarnation, seq, index]
 //	unseen  = [[group, module, incarnation, seq, index], ...]
 //	hidden  = the same
+//	closes  = the same
 //
 // Trailing fields of an operation that hold nothing are left out: data when
-// nil, birth when the operation is the birth, unseen and hidden when empty. An entry does
+// nil, birth when the operation is the birth, unseen, hidden and closes when empty. An entry does
 // not hold its stream and seq: its place in the hash chain says them.
 //
 // A reader skips fields after those that it knows: they are optional by

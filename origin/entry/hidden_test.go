@@ -17,6 +17,16 @@ func TestHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	txn.Ops[0].Closes = []origin.OpDot{d, d, d}
+	b, err := Append(nil, &txn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got origin.Txn
+	if err := Decode(b, txn.Dot, &got); err != nil || len(got.Ops[0].Closes) != 3 || got.Ops[0].Closes[2] != d || got.Ops[0].Hidden != nil {
+		t.Errorf("closes: read back %+v, %v", got.Ops, err)
+	}
+	txn.Ops[0].Closes = nil
 	for _, unseen := range [][]origin.OpDot{nil, {d}} {
 		txn.Ops[0].Unseen, txn.Ops[0].Hidden = unseen, []origin.OpDot{d, d}
 		b, err := Append(nil, &txn)

@@ -49,11 +49,13 @@ func Append(b []byte, t *origin.Txn) ([]byte, error) {
 	b = pack.AppendArray(b, len(t.Ops))
 	for i := range t.Ops {
 		op := &t.Ops[i]
-		if len(op.Address) > origin.MaxAddress || len(op.Data) > MaxData || len(op.Unseen) > maxDots || len(op.Hidden) > maxDots {
+		if len(op.Address) > origin.MaxAddress || len(op.Data) > MaxData || len(op.Unseen) > maxDots || len(op.Hidden) > maxDots || len(op.Closes) > maxDots {
 			return b[:start], fmt.Errorf("encode %v.%d: %w", t.Dot, i, ErrTooLarge)
 		}
 		n := 4
 		switch {
+		case len(op.Closes) > 0:
+			n = 9
 		case len(op.Hidden) > 0:
 			n = 8
 		case len(op.Unseen) > 0:
@@ -89,6 +91,9 @@ func Append(b []byte, t *origin.Txn) ([]byte, error) {
 		}
 		if n > 7 {
 			b = appendOpDots(b, op.Hidden)
+		}
+		if n > 8 {
+			b = appendOpDots(b, op.Closes)
 		}
 		if len(b)-start > origin.MaxTxn {
 			return b[:start], fmt.Errorf("encode %v: %w: over %d bytes", t.Dot, ErrTooLarge, origin.MaxTxn)
@@ -254,7 +259,12 @@ func decodeOp(r *pack.Reader, d origin.Dot, t *origin.Txn) error {
 		if op.Hidden, err = readOpDots(r); err != nil {
 			return fmt.Errorf("entry %v: %w: hidden", d, err)
 		}
-		skip(r, n-8)
+	}
+	if n > 8 {
+		if op.Closes, err = readOpDots(r); err != nil {
+			return fmt.Errorf("entry %v: %w: closes", d, err)
+		}
+		skip(r, n-9)
 	}
 	return nil
 }
