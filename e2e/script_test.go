@@ -198,7 +198,11 @@ func one(ts *testscript.TestScript, neg bool, args []string, usage string) strin
 }
 
 func cmdSetenv(ts *testscript.TestScript, neg bool, args []string) {
-	ts.Setenv(one(ts, neg, args, "setenv NAME"), strings.TrimSpace(ts.ReadFile("stdout")))
+	if len(args) == 2 && !neg {
+		ts.Setenv(args[0], jsonAt(ts, args[1]))
+		return
+	}
+	ts.Setenv(one(ts, neg, args, "setenv NAME [KEY]"), strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
@@ -331,16 +335,23 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: json KEY VALUE")
 	}
+	if got := jsonAt(ts, args[0]); (got == args[1]) == neg {
+		ts.Fatalf("%s is %s", args[0], got)
+	}
+}
+
+// jsonAt is what standard output, which is JSON, has under a key.
+func jsonAt(ts *testscript.TestScript, key string) string {
 	var v any
 	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &v); err != nil {
 		ts.Fatalf("standard output is no JSON: %v", err)
 	}
-	for k := range strings.SplitSeq(args[0], ".") {
+	for k := range strings.SplitSeq(key, ".") {
 		switch w := v.(type) {
 		case map[string]any:
 			got, ok := w[k]
 			if !ok {
-				ts.Fatalf("%s: there is no %s", args[0], k)
+				ts.Fatalf("%s: there is no %s", key, k)
 			}
 			v = got
 		case []any:
@@ -350,20 +361,17 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 			}
 			i, err := strconv.Atoi(k)
 			if err != nil || i >= len(w) {
-				ts.Fatalf("%s: a list of %d has no %s", args[0], len(w), k)
+				ts.Fatalf("%s: a list of %d has no %s", key, len(w), k)
 			}
 			v = w[i]
 		default:
-			ts.Fatalf("%s: %v has no %s", args[0], v, k)
+			ts.Fatalf("%s: %v has no %s", key, v, k)
 		}
 	}
-	got := fmt.Sprint(v)
 	if f, ok := v.(float64); ok {
-		got = strconv.FormatFloat(f, 'f', -1, 64)
+		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
-	if (got == args[1]) == neg {
-		ts.Fatalf("%s is %s", args[0], got)
-	}
+	return fmt.Sprint(v)
 }
 
 func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {

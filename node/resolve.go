@@ -14,10 +14,13 @@ import (
 // entryOf finds a conflict by its id, or the beginning of it.
 func (n *Node) entryOf(id string) (*ledger.Entry, error) {
 	full, err := ledger.Find(n.db, id)
-	if err != nil {
-		return nil, failure(admin.NotFound, "no_conflict", "\"drmesh conflict ls\" lists them", "%v", err)
+	if err == nil {
+		var x *ledger.Entry
+		if x, err = ledger.Get(n.db, full); err == nil || !errors.Is(err, ledger.ErrNotFound) {
+			return x, err
+		}
 	}
-	return ledger.Get(n.db, full)
+	return nil, failure(admin.NotFound, "no_conflict", "\"drmesh conflict ls\" lists them", "%v", err)
 }
 
 // Conflict implements admin.Engine.
