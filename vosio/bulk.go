@@ -53,7 +53,7 @@ func (e *Engine) twin(ctx context.Context, process string, src *file, to string)
 func (e *Engine) copyAttributes(ctx context.Context, process string, src *file, id origin.FileID, to string, takes func(name string) bool) error {
 	for _, name := range slices.Sorted(maps.Keys(src.attributes)) {
 		v := src.attributes[name]
-		if v == "" || !takes(name) {
+		if v == "" || name == attrEvent || !takes(name) {
 			continue
 		}
 		err := e.on(ctx, process, to, func(t *tx, p *place) error {

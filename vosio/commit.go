@@ -154,6 +154,7 @@ type committer struct {
 	touched  map[uint64]struct{} // registers changed in b: hashes, a false hit only cuts the batch
 	streams  map[origin.Stream]struct{}
 	stats    map[*file]struct{}
+	notices  []notice // of s$notify_path in b, in order
 
 	// What a new entry names.
 	contexts map[origin.Stream]origin.Context              // full context of each remote stream's last txn
@@ -498,8 +499,14 @@ func (c *committer) cut() {
 		if fl.stat.queue != nil {
 			fl.stat.queue.arrived()
 		}
+		e.events.changed(fl.id)
 		e.watches.happened(fl.id)
 	}
+	for _, n := range c.notices {
+		e.events.notified(n)
+		e.watches.happened(n.file)
+	}
+	c.notices = c.notices[:0]
 	clear(c.stats)
 	c.scanDue()
 }

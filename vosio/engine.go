@@ -102,6 +102,9 @@ type Engine struct {
 	stable  stables
 	queues  openQueues
 	watches watches
+	events  events
+	writers writers
+	tp      tpDefaults
 	waiting atomic.Int64  // calls that wait for something to happen to a file
 	ending  chan struct{} // closed when Close begins: waits end
 
@@ -128,6 +131,7 @@ func Open(cfg Config) (*Engine, error) {
 		cfg: cfg, db: cfg.DB, j: cfg.Journal, cat: newCatalog(),
 		queue: make(chan *request, 1024), acks: make(chan *flight, 2), landed: make(chan struct{}, 1), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
+	e.tp.p = defaultParameters
 	e.queues.list = map[origin.FileID]*openQueue{}
 	e.rules.Store(&cfg.Rules)
 	e.cat.setPartial(cfg.Rules)

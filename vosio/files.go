@@ -142,6 +142,9 @@ func (p *Process) setSwitch(ctx context.Context, q *call.Request, name string, e
 
 func (p *Process) setTransactionFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
 	if full, err := p.fullPath(q.Path); err == nil {
+		if f, err := p.e.file(full); err == nil && f.isPipe() {
+			return fmt.Errorf("protect %s, a pipe: %w", full, call.InvalidFileType)
+		}
 		if f, err := p.e.file(full); err == nil && isMemoryQueue(f.org) {
 			return fmt.Errorf("protect %s, a queue in memory: %w", full, call.InvalidFileType)
 		}

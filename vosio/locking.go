@@ -20,9 +20,12 @@ import (
 
 // waitFor is how a locking call waits: for how long, and what it answers if it
 // must not.
-func waitFor(q *call.Request, inUse call.Code) (time.Duration, call.Code) {
-	if q.NoWait {
+func waitFor(x *port, q *call.Request, inUse call.Code) (time.Duration, call.Code) {
+	if q.NoWait || x.noWait {
 		return noWait, call.CallerMustWait
+	}
+	if x.limit > 0 {
+		return x.limit, inUse
 	}
 	return lockWait, inUse
 }
@@ -57,7 +60,7 @@ func (p *Process) lockFile(ctx context.Context, q *call.Request, _ *call.Reply) 
 	case !x.unlocked && !x.implicit:
 		return fmt.Errorf("lock %s: its open has locked it: %w", x.path, call.AlreadyLocked)
 	}
-	limit, busy := waitFor(q, call.FileInUse)
+	limit, busy := waitFor(x, q, call.FileInUse)
 	if err := p.e.locks.acquire(ctx, x.owner, fileObject(f.id), m, limit, busy); err != nil {
 		return fmt.Errorf("lock %s: %w", x.path, err)
 	}
@@ -135,7 +138,7 @@ func (p *Process) lockFound(ctx context.Context, q *call.Request, x *port, f *fi
 
 // lockLong locks an address for longer than the call.
 func (p *Process) lockLong(ctx context.Context, q *call.Request, x *port, f *file, addr []byte) error {
-	limit, busy := waitFor(q, call.RecordInUse)
+	limit, busy := waitFor(x, q, call.RecordInUse)
 	object := recordObject(f.id, addr)
 	if p.inTransaction(f) {
 		return p.lockInTransaction(ctx, x, object, lock.Exclusive, limit, busy)

@@ -237,6 +237,9 @@ func (e *Engine) createIndexOn(ctx context.Context, process, full string, def re
 		if isQueue(f.org) {
 			return fmt.Errorf("create_index %s, a queue: %w", full, call.InvalidFileType)
 		}
+		if f.isPipe() {
+			return fmt.Errorf("create_index %s: %w", full, call.InvalidPipeOperation)
+		}
 		if f.index(def.Name) != nil {
 			return fmt.Errorf("create_index %s %s: %w", full, def.Name, call.IndexExists)
 		}

@@ -37,6 +37,7 @@ type port struct {
 
 	noWait      bool          // calls that would wait do not
 	limit       time.Duration // of its waits on queues and pipes; 0: none
+	prompt      string        // of s$control
 	longest     int           // message that its open on a queue allows
 	seenMessage *exchange     // looked at last, of a queue in memory
 
@@ -148,6 +149,9 @@ func (p *Process) close(ctx context.Context, q *call.Request, _ *call.Reply) err
 }
 
 func (p *Process) closePort(x *port) {
+	if x.isOpen && x.mayWrite() == nil && p.e.writers.went(x.file, x) {
+		p.e.watches.happened(x.file) // readers of a pipe may be at its end
+	}
 	if x.isOpen && (x.serves() || x.requests()) {
 		p.e.queues.closed(x.file, x)
 		p.e.watches.happened(x.file)
@@ -244,7 +248,7 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 		}
 	}
 	mode := q.Lock
-	if f.attribute(attrImplicit) == "1" {
+	if f.attribute(attrImplicit) == "1" || f.isPipe() {
 		mode = call.ImplicitLocking
 	}
 	if q.IO != call.DirtyInput {
@@ -276,7 +280,7 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 			}
 		}
 	}
-	if q.IO == call.Output && !created && f.recordCount() > 0 {
+	if q.IO == call.Output && !created && f.recordCount() > 0 && !f.isPipe() {
 		if err := e.truncateFile(ctx, p.name, x.path); err != nil {
 			e.locks.releaseAll(x.owner)
 			return err
@@ -288,6 +292,9 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 	x.implicit = mode == call.ImplicitLocking && q.IO != call.DirtyInput
 	x.unlocked = mode == call.DontSetLock && q.IO != call.DirtyInput
 	x.rewind()
+	if writes {
+		e.writers.came(f.id, x)
+	}
 	return nil
 }
 
@@ -371,7 +378,7 @@ func (p *Process) lockRecord(ctx context.Context, x *port, f *file, addr []byte,
 	}
 	object := recordObject(f.id, addr)
 	if p.inTransaction(f) {
-		return free, p.lockInTransaction(ctx, x, object, m, lockWait, call.RecordInUse)
+		return free, p.lockInTransaction(ctx, x, object, m, p.lockLimit(true), call.RecordInUse)
 	}
 	if _, held := x.held[object]; held || !x.implicit {
 		return free, nil
@@ -392,7 +399,7 @@ func (p *Process) lockInTransaction(ctx context.Context, x *port, object string,
 	if c := call.CodeOf(err); err != nil && (c == call.TPAborted || c == call.Timeout) {
 		why := "others waited for it in a circle"
 		if c == call.Timeout {
-			why = fmt.Sprintf("it waited for a lock for %v", limit)
+			why = fmt.Sprintf("it waited for a lock for %d/1024 s", limit/tick)
 		}
 		p.txn.abort(why)
 		p.e.locks.releaseAll(p.txn.owner)

@@ -25,20 +25,24 @@ type Process struct {
 	name   string
 	number uint64 // of all processes that there were
 
-	turn    sync.Mutex // one call at a time; held across a call's waits
-	ports   map[int]*port
-	names   map[string]int
-	txn     *transaction // nil: none
-	losses  int          // transactions in a row that other modules' txns overtook
-	closed  bool
-	started []*started     // writes not waited for, in order
-	under   sync.WaitGroup // of those, the ones without an answer
+	turn   sync.Mutex // one call at a time; held across a call's waits
+	ports  map[int]*port
+	names  map[string]int
+	txn    *transaction // nil: none
+	losses int          // transactions in a row that other modules' txns overtook
+	closed bool
+	tp     tpParameters
+	events map[int64]*attached
+	// lastAbort is why its last transaction that was aborted from outside was.
+	lastAbort string
+	started   []*started     // writes not waited for, in order
+	under     sync.WaitGroup // of those, the ones without an answer
 }
 
 // NewProcess makes the side of a program. name is the process name that the
 // include and exclude rules see.
 func (e *Engine) NewProcess(name string) *Process {
-	p := &Process{e: e, name: name, ports: map[int]*port{}, names: map[string]int{}}
+	p := &Process{e: e, name: name, tp: e.tp.get(), ports: map[int]*port{}, names: map[string]int{}}
 	e.procs.Lock()
 	e.procs.last++
 	p.number = e.procs.last
@@ -78,6 +82,7 @@ func (p *Process) Close() error {
 		p.closePort(x)
 	}
 	p.ports = nil
+	p.detachEvents()
 	p.e.procs.Lock()
 	delete(p.e.procs.list, p)
 	p.e.procs.Unlock()
@@ -122,6 +127,8 @@ func init() {
 		"s$msg_open": (*Process).msgOpen, "s$msg_send": (*Process).msgSend, "s$msg_receive": (*Process).msgReceive, "s$msg_read": (*Process).msgRead,
 		"s$msg_delete": (*Process).msgDelete, "s$msg_send_reply": (*Process).msgSendReply, "s$msg_receive_reply": (*Process).msgReceiveReply,
 		"s$msg_cancel_receive": (*Process).msgCancelReceive, "s$get_server_queue_info": (*Process).queueInfo, "s$set_max_queue_depth": (*Process).setMaxQueueDepth,
+		"s$notify_path": (*Process).notifyPath, "s$attach_event": (*Process).attachEvent, "s$detach_event": (*Process).detachEvent, "s$wait_event": (*Process).waitEvent,
+		"s$set_pipe_file": (*Process).setPipeFile, "s$set_tp_parameters": (*Process).setTPParameters, "s$set_tp_default_parameters": (*Process).setTPDefaults,
 		"s$set_no_wait_mode": (*Process).setNoWaitMode, "s$set_wait_mode": (*Process).setWaitMode, "s$set_io_time_limit": (*Process).setTimeLimit,
 		"drmesh$set_layout": (*Process).setLayout, "drmesh$get_layout": (*Process).getLayout, "drmesh$list": (*Process).list, "drmesh$status": (*Process).status,
 		"drmesh$create_dir": (*Process).createDir, "drmesh$remove_dir_here": (*Process).removeDirHere, "drmesh$restore_dir_here": (*Process).restoreDirHere,

@@ -21,6 +21,9 @@ func (p *Process) seqRead(ctx context.Context, q *call.Request, r *call.Reply) e
 	if err != nil {
 		return err
 	}
+	if f.isPipe() {
+		return p.readPipe(ctx, x, f, q, r)
+	}
 	got, err := p.readAt(ctx, x, f, x.next, call.EndOfFile)
 	if err != nil {
 		return err
@@ -31,6 +34,9 @@ func (p *Process) seqRead(ctx context.Context, q *call.Request, r *call.Reply) e
 func (p *Process) seqPosition(ctx context.Context, q *call.Request, _ *call.Reply) error {
 	x, f, err := p.toRead(q.Port)
 	if err != nil {
+		return err
+	}
+	if err := x.noPipe(f, "position"); err != nil {
 		return err
 	}
 	if err := p.refresh(ctx, x, f); err != nil {

@@ -711,6 +711,9 @@ func (t *tx) stageOp(i int, local bool) error {
 			return err
 		}
 	}
+	if isCatalog {
+		t.notice(op)
+	}
 	return t.put(f, share, isCatalog, op.Address, &v, by, t.covers(op, local))
 }
 

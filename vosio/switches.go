@@ -112,12 +112,3 @@ func (p *Process) deleteIndex(ctx context.Context, q *call.Request, _ *call.Repl
 	}
 	return p.e.deleteIndex(ctx, p.name, full, q.Name)
 }
-
-// control is for devices; files know no operation of it.
-func (p *Process) control(_ context.Context, q *call.Request, _ *call.Reply) error {
-	x, err := p.port(q.Port)
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("control %s: operation %d: %w", x.path, q.Count, call.InvalidControl)
-}

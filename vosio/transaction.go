@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -33,15 +34,20 @@ type transaction struct {
 	// aborted is set by whoever made it lose: a deadlock's winner, or a lock
 	// that took too long.
 	aborted atomic.Bool
-	why     atomic.Pointer[string]  // it was: the reason
+	why     atomic.Pointer[string] // it was, or will be: the reason
+	tp      tpParameters
+	timer   *time.Timer             // of its limit; its function takes the lock table's mu
 	queued  map[origin.FileID]int64 // messages sent, less those received
 }
 
 // abort makes a transaction lose, from any goroutine.
 func (t *transaction) abort(why string) {
-	t.why.CompareAndSwap(nil, &why)
+	t.setWhy(why)
 	t.aborted.Store(true)
 }
+
+// setWhy says why it is about to lose; the first reason stands.
+func (t *transaction) setWhy(why string) { t.why.CompareAndSwap(nil, &why) }
 
 // lost is what a call of a transaction that was aborted gives.
 func (t *transaction) lost(op string) error {
@@ -71,13 +77,13 @@ type savedPosition struct {
 const maxTransaction = 1 << 20
 
 func (p *Process) startTransaction(context.Context, *call.Request, *call.Reply) error {
-	return p.startRanked(0)
+	return p.startRanked(p.tp.priority)
 }
 
 // startPriorityTransaction starts a transaction that wins over those of lower
 // priority where they wait for each other; -1 loses to all.
 func (p *Process) startPriorityTransaction(_ context.Context, q *call.Request, _ *call.Reply) error {
-	if q.Count < -1 || q.Count > 9 {
+	if q.Count < -1 || q.Count > maxTPPriority {
 		return fmt.Errorf("start transaction: priority %d: %w", q.Count, call.InvalidPriority)
 	}
 	return p.startRanked(int(q.Count))
@@ -88,7 +94,7 @@ func (p *Process) startRanked(priority int) error {
 		return fmt.Errorf("start transaction: %w", call.TransactionRunning)
 	}
 	t := &transaction{owner: p.e.locks.owner(p.number), overlay: p.e.overlay(), byAddr: map[string]*netChange{}, reads: map[string]expectation{},
-		touched: map[origin.FileID]bool{}, queued: map[origin.FileID]int64{}, saved: map[*port]savedPosition{}}
+		touched: map[origin.FileID]bool{}, queued: map[origin.FileID]int64{}, tp: p.tp, saved: map[*port]savedPosition{}}
 	p.e.locks.rank(t.owner, priority, func() {
 		t.abort("others waited for it in a circle")
 		p.e.watches.all() // what it held is free
@@ -101,6 +107,7 @@ func (p *Process) startRanked(priority int) error {
 	}
 	p.txn = t
 	p.e.open.Add(1)
+	t.expire(p.e)
 	return nil
 }
 
@@ -464,6 +471,12 @@ func (p *Process) abort() {
 }
 
 func (p *Process) endTransaction() {
+	if t := p.txn; t.timer != nil {
+		t.timer.Stop()
+	}
+	if why := p.txn.why.Load(); p.txn.aborted.Load() && why != nil {
+		p.lastAbort = *why
+	}
 	if p.txn.hungry && !p.e.locks.sated(p.txn.owner) {
 		p.losses = 0
 	}

@@ -20,23 +20,27 @@ type watches struct {
 }
 
 // watch tells the channel, from now until stop, whenever something happens to
-// the file.
-func (w *watches) watch(f origin.FileID) (ch chan struct{}, stop func()) {
+// one of the files.
+func (w *watches) watch(files ...origin.FileID) (ch chan struct{}, stop func()) {
 	ch = make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.list == nil {
 		w.list = map[origin.FileID]map[chan struct{}]struct{}{}
 	}
-	if w.list[f] == nil {
-		w.list[f] = map[chan struct{}]struct{}{}
+	for _, f := range files {
+		if w.list[f] == nil {
+			w.list[f] = map[chan struct{}]struct{}{}
+		}
+		w.list[f][ch] = struct{}{}
 	}
-	w.list[f][ch] = struct{}{}
 	return ch, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if delete(w.list[f], ch); len(w.list[f]) == 0 {
-			delete(w.list, f)
+		for _, f := range files {
+			if delete(w.list[f], ch); len(w.list[f]) == 0 {
+				delete(w.list, f)
+			}
 		}
 	}
 }
@@ -70,22 +74,35 @@ func (w *watches) all() {
 // time changes, a lease before all.
 const lookAgain = 200 * time.Millisecond
 
-// await tries until it is done, after each thing that happens to the file. In
-// no-wait mode it tries once; what must wait is e$caller_must_wait there, and
-// e$timeout after the port's limit.
+// wait says how a call waits.
+type wait struct {
+	what   string // the call and what it is on
+	noWait bool   // e$caller_must_wait instead
+	limit  time.Duration
+	files  []origin.FileID // where something happens that it waits for
+}
+
+// await tries until it is done, after each thing that happens to a port's file.
 func (p *Process) await(ctx context.Context, x *port, f origin.FileID, q *call.Request, try func() (done bool, err error)) error {
-	if q.NoWait || x.noWait {
+	return p.awaitAny(ctx, wait{q.Call + " on " + x.path, q.NoWait || x.noWait, x.limit, []origin.FileID{f}}, try)
+}
+
+// awaitAny tries until it is done. In no-wait mode it tries once; what must wait
+// is e$caller_must_wait there, and e$timeout after the limit, if there is one.
+func (p *Process) awaitAny(ctx context.Context, w wait, try func() (done bool, err error)) error {
+	must := func(c call.Code) error { return fmt.Errorf("%s: %w", w.what, c) }
+	if w.noWait {
 		done, err := try()
 		if err == nil && !done {
-			err = fmt.Errorf("%s on %s: %w", q.Call, x.path, call.CallerMustWait)
+			err = must(call.CallerMustWait)
 		}
 		return err
 	}
-	told, stop := p.e.watches.watch(f)
+	told, stop := p.e.watches.watch(w.files...)
 	defer stop()
 	var deadline <-chan time.Time
-	if x.limit > 0 {
-		t := time.NewTimer(x.limit)
+	if w.limit > 0 {
+		t := time.NewTimer(w.limit)
 		defer t.Stop()
 		deadline = t.C
 	}
@@ -103,7 +120,7 @@ func (p *Process) await(ctx context.Context, x *port, f origin.FileID, q *call.R
 			return err
 		}
 		if p.e.cfg.Inline {
-			return fmt.Errorf("%s on %s: %w", q.Call, x.path, call.CallerMustWait)
+			return must(call.CallerMustWait)
 		}
 		if !waits {
 			waits = true
@@ -113,7 +130,7 @@ func (p *Process) await(ctx context.Context, x *port, f origin.FileID, q *call.R
 		case <-told:
 		case <-again.C:
 		case <-deadline:
-			return fmt.Errorf("%s on %s: %w", q.Call, x.path, call.Timeout)
+			return must(call.Timeout)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.e.ending:

@@ -61,7 +61,7 @@ var Table = []Entry{
 	{"s$set_expiration_date", Mutation, true, "a q"},
 	{"s$set_file_allocation", Mutation, true, "a q"},
 	{"s$set_implicit_locking", Mutation, true, "a s"},
-	{"s$set_pipe_file", Mutation, false, ""},
+	{"s$set_pipe_file", Mutation, true, "a s"},
 	{"s$set_safety_switch", Mutation, true, "a s"},
 	{"s$set_transaction_file", Mutation, true, "a s"},
 	{"s$enforce_region_locks", Mutation, true, "a s"},
@@ -99,9 +99,9 @@ var Table = []Entry{
 	{"s$open", Control, true, "p o z i l m x"},
 	{"s$seq_open", Control, true, "a i → p"},
 	{"s$close", Control, true, "p"},
-	{"s$control", Control, true, "p q"},
+	{"s$control", Control, true, "p q d → j"},
 	{"s$msg_open", Control, true, "a i z → p"},
-	{"s$notify_path", Control, false, ""},
+	{"s$notify_path", Control, true, "a q"},
 	{"s$start_transaction", Transaction, true, ""},
 	{"s$start_priority_transaction", Transaction, true, "q"},
 	{"s$commit_transaction", Transaction, true, ""},
@@ -122,6 +122,11 @@ var Unlisted = []Entry{
 	{"s$set_no_wait_mode", Control, true, "p"},
 	{"s$set_wait_mode", Control, true, "p"},
 	{"s$set_io_time_limit", Control, true, "p q"},
+	{"s$attach_event", Control, true, "a s → u"},
+	{"s$detach_event", Control, true, "u"},
+	{"s$wait_event", Control, true, "u q w → j"},
+	{"s$set_tp_parameters", Transaction, true, "t q → j"},
+	{"s$set_tp_default_parameters", Transaction, true, "t q → j"},
 }
 
 // Extensions are calls of our own at the same door.

@@ -229,7 +229,7 @@ e$end_of_file
 
 # s$control is for devices.
 calls
-a: control p=1 count=201
+a: control p=1 count=202
 a: control p=7 count=201
 ----
 e$invalid_control_operation
