@@ -268,6 +268,9 @@ func (n *Node) proposeHere(ctx context.Context, b []byte) (outcome, error) {
 
 // servePropose answers a proposal that another module forwards.
 func (n *Node) servePropose(ctx context.Context, from origin.Module, b []byte) ([]byte, error) {
+	if c, err := control.DecodeCommand(b); err == nil && c.Kind == control.KindRecover {
+		return nil, errors.New("propose: a lineage of control begins where nobody else decides")
+	}
 	o, err := n.proposeHere(ctx, b)
 	if err != nil {
 		o = outcome{Failed: err.Error(), Quorum: errors.Is(err, raftgroup.ErrNoQuorum)}

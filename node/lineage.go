@@ -70,6 +70,10 @@ func (n *Node) greeted(ctx context.Context, peer origin.Module, s quicnet.Stream
 		return false
 	}
 	b := make([]byte, 4*int(one[0]))
+	if one[0] > control.MaxLineages {
+		s.Reset()
+		return false
+	}
 	if _, err := io.ReadFull(s, b); err != nil {
 		s.Reset()
 		return false
@@ -77,7 +81,12 @@ func (n *Node) greeted(ctx context.Context, peer origin.Module, s quicnet.Stream
 	s.SetReadDeadline(time.Time{})
 	theirs := make([]uint32, 0, one[0])
 	for ; len(b) > 0; b = b[4:] {
-		theirs = append(theirs, binary.BigEndian.Uint32(b))
+		l := binary.BigEndian.Uint32(b)
+		if l < control.MinLineage || l > control.MaxLineage {
+			s.Reset()
+			return false
+		}
+		theirs = append(theirs, l)
 	}
 	if n.met(peer, theirs) != control.Same {
 		s.Reset()
@@ -208,10 +217,11 @@ func (n *Node) superseded() error {
 func (n *Node) serveFollow(_ context.Context, peer origin.Module, s quicnet.Stream) {
 	defer s.Close()
 	st := n.ctl.state()
-	if m, ok := st.Member(peer); !ok || !m.Standing() {
+	if m, ok := st.Member(peer); !ok || !m.Standing() || !n.giving.TryLock() {
 		s.Reset()
 		return
 	}
+	defer n.giving.Unlock()
 	b, err := st.Snapshot()
 	if err != nil {
 		s.Reset()

@@ -12,6 +12,7 @@ import (
 
 	"drmesh/admin"
 	"drmesh/mesh/control"
+	"drmesh/mesh/quicnet"
 	"drmesh/mesh/raftgroup"
 	"drmesh/origin"
 	"drmesh/vosio/call"
@@ -472,5 +473,40 @@ func TestWitnessFollows(t *testing.T) {
 	converged(t, []*Node{west, south}, "notes:a")
 	if n := south.dir.Number; n>>12 != origin.Module(west.ctl.state().Lineage()) || n&0xfff != 4 {
 		t.Errorf("south is number %#x in lineage %x", n, west.ctl.state().Lineage())
+	}
+}
+
+// TestNobodyBeginsALineageForOthers: a member asks a control group that is whole
+// to recover, and what it says first on a stream may be anything.
+func TestNobodyBeginsALineageForOthers(t *testing.T) {
+	t.Parallel()
+	nodes := meshReady(t, "%east#m1", "%west#m1")
+	ctx := context.Background()
+	c := &control.Command{Kind: control.KindRecover, Recover: &control.Recover{Lineage: 0x5f3a1, Module: 2, By: "mallory"}}
+	b, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodes[1].mesh.Call(ctx, 1, "propose", b); err == nil || !strings.Contains(err.Error(), "where nobody else decides") {
+		t.Errorf("a lineage for others: %v", err)
+	}
+	for _, first := range [][]byte{{}, {1}, {1, 0, 0}, {200, 1, 2, 3}, {1, 0, 0, 0, 1}, {1, 0xff, 0, 0, 0}, bytes.Repeat([]byte{0xfe}, 2000)} {
+		s, err := nodes[1].net.Open(ctx, 1, quicnet.RPC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.SetDeadline(time.Now().Add(20 * time.Second))
+		s.Write(first)
+		s.CloseWrite()
+		if n, err := s.Read(make([]byte, 1)); n > 0 || err == nil {
+			t.Errorf("% x was answered: %v", first[:min(4, len(first))], err)
+		}
+		s.Close()
+	}
+	if f := nodes[0].fenced.Load(); f != nil {
+		t.Errorf("fenced by rubbish: %+v", f)
+	}
+	if st := nodes[0].ctl.state(); len(st.Lineages) != 0 {
+		t.Errorf("lineages: %v", st.Lineages)
 	}
 }

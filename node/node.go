@@ -78,6 +78,7 @@ type Node struct {
 	newer    chan struct{}         // capacity 1: fenced was set
 	restart  chan struct{}         // closed when the node is to be served anew
 	again    sync.Once             // closes restart
+	giving   sync.Mutex            // one control state at a time is given to who may be of another lineage
 	losing   sync.Mutex            // one change of lost-transaction files at a time
 	lost     chan struct{}         // capacity 1: lost-transaction files changed
 	beyond   atomic.Int64          // txns that came and lie beyond their stream's end

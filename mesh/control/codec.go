@@ -74,7 +74,7 @@ func (s *State) check() error {
 			return fmt.Errorf("group %q has number %d in place %d", g.Name, g.Number, i+1)
 		}
 	}
-	if len(s.Lineages) > maxLineages {
+	if len(s.Lineages) > MaxLineages {
 		return fmt.Errorf("%d lineages", len(s.Lineages))
 	}
 	for _, w := range s.Switches {

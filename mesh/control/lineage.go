@@ -26,17 +26,17 @@ type Lineage struct {
 const (
 	lineageBits = 20 // the upper ones of a number of 32; below, numbers count from 1
 	numberBits  = 32 - lineageBits
-	minLineage  = 16
-	maxLineages = 64
 	// epochStep is what policy epochs go up to the next multiple of: what the
 	// other side still applies stays below.
 	epochStep = 10000
 )
 
-// MinLineage and MaxLineage bound the number of a lineage.
+// MinLineage and MaxLineage bound the number of a lineage, and MaxLineages how
+// many a mesh may have gone through.
 const (
-	MinLineage = minLineage
-	MaxLineage = 1<<lineageBits - 1
+	MinLineage  = 16
+	MaxLineage  = 1<<lineageBits - 1
+	MaxLineages = 64
 )
 
 // Lineage is the number of the control log; 0: the mesh's first.
@@ -105,8 +105,8 @@ func (s *State) recover(c *Recover, at int64) error {
 	if c.Lineage < MinLineage || c.Lineage > MaxLineage || slices.Contains(s.Numbers(), c.Lineage) || len(c.By) > maxText || len(c.With) > MaxMembers {
 		return refuse(ErrMalformed, m.Name, "the lineage %x is out of bounds, or was there before", c.Lineage)
 	}
-	if len(s.Lineages) >= maxLineages {
-		return refuse(ErrTooMany, m.Name, "%d lineages are allowed", maxLineages)
+	if len(s.Lineages) >= MaxLineages {
+		return refuse(ErrTooMany, m.Name, "%d lineages are allowed", MaxLineages)
 	}
 	with := slices.Clone(c.With)
 	slices.Sort(with)
