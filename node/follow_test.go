@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 
@@ -323,4 +324,36 @@ func TestRollBackOfASnapshot(t *testing.T) {
 		t.Errorf("replay: %+v, %v", r, err)
 	}
 	converged(t, []*Node{east, west, late}, "main:k")
+}
+
+// TestMoreLost: a crash ended the undoing, and the module wrote more before it
+// learned of the end again. What no file has yet is put into another.
+func TestMoreLost(t *testing.T) {
+	t.Parallel()
+	n := bareMesh(t, "%east#m1")[0]
+	if err := os.MkdirAll(n.dir.file("lost"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"ledger.1.of3-1.1 a b", "", "ledger.1.of3-1.more1.1 c", "", "ledger.1.of3-1.more2.1 d"} {
+		f := &admin.LostFile{Format: lostFormat, Mesh: n.dir.MeshID, Module: n.dir.Module, Group: "ledger", Name: "ledger.1.of3-1.1"}
+		for _, dot := range []string{"a", "b", "c", "d"}[:2+i/2] {
+			f.Transactions = append(f.Transactions, admin.LostTxn{Dot: dot, State: "open"})
+		}
+		if err := n.moreLost(f); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if len(f.Transactions) > 0 {
+			got = f.Name
+			for _, x := range f.Transactions {
+				got += " " + x.Dot
+			}
+			if err := n.writeLost(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got != want {
+			t.Errorf("attempt %d: %q, expected %q", i, got, want)
+		}
+	}
 }

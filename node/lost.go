@@ -124,10 +124,38 @@ func (n *Node) keepLost(st *control.State, o overrun) error {
 	if err := os.MkdirAll(n.dir.file("lost"), 0o700); err != nil {
 		return err
 	}
-	if _, err := os.Stat(n.lostPath(f.Name)); err == nil {
-		return nil // of an attempt that a crash ended
+	if err := n.moreLost(f); err != nil || len(f.Transactions) == 0 {
+		return err
 	}
 	return n.writeLost(f)
+}
+
+// moreLost leaves in a file what no file of an attempt before has, which a crash
+// ended, and gives it a name of its own if there is one: the module may have
+// gone on writing before it learned of the end again.
+func (n *Node) moreLost(f *admin.LostFile) error {
+	at := fmt.Sprintf(".%d", n.dir.Number)
+	base := strings.TrimSuffix(f.Name, at)
+	for k := 1; ; k++ {
+		if _, err := os.Stat(n.lostPath(f.Name)); errors.Is(err, os.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		have := map[string]bool{}
+		if old, err := n.readLost(f.Name); err != nil {
+			n.log.Warn("a lost-transaction file cannot be read, and is written again under another name", "file", f.Name, "err", err)
+		} else {
+			for _, x := range old.Transactions {
+				have[x.Dot] = true
+			}
+		}
+		f.Transactions = slices.DeleteFunc(f.Transactions, func(x admin.LostTxn) bool { return have[x.Dot] })
+		if len(f.Transactions) == 0 {
+			return nil
+		}
+		f.Name = fmt.Sprintf("%s.more%d%s", base, k, at)
+	}
 }
 
 func (n *Node) lostTxn(txn *origin.Txn) (*admin.LostTxn, error) {
@@ -465,6 +493,9 @@ func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err er
 	st := n.ctl.state()
 	if t, ok := st.Term(q.Group); !ok || t.Owner != n.dir.Number && !st.Tables().Supplements(q.Group, n.dir.Number) {
 		return "", fmt.Errorf("redo: %s does not write the group", n.dir.Module)
+	}
+	if !n.isReady(q.Group) || len(overruns(st, q.Group, n.j.Tails())) > 0 {
+		return "", fmt.Errorf("redo: %s is still rolling the group back", n.dir.Module)
 	}
 	var l []vosio.Redo
 	done := true

@@ -181,7 +181,21 @@ func (n *Node) fetchGroup(g origin.Group) {
 	if len(donors) == 0 {
 		last = errors.New("all who hold it have more of it than goes to this module")
 	}
-	for _, peer := range n.peers() {
+	// Those first who have of the supplementary modules' streams what this module
+	// has to have; else that is replayed from the journal.
+	lacks := func(m origin.Module) int {
+		c := 0
+		for _, w := range n.ctl.state().Writings {
+			s := origin.Stream{Group: g, Module: w.Module, Incarnation: w.Incarnation}
+			if w.Group == g && w.Beside && t.AppliesHere(s, n.dir.Number) && !t.AppliesHere(s, m) {
+				c++
+			}
+		}
+		return c
+	}
+	peers := n.peers()
+	slices.SortStableFunc(peers, func(a, b origin.Module) int { return lacks(a) - lacks(b) })
+	for _, peer := range peers {
 		if !slices.Contains(donors, peer) {
 			continue
 		}
