@@ -41,7 +41,11 @@ func (e *Engine) twin(ctx context.Context, process string, src *file, to string)
 		if ix.Local || ix.Name == deliveryIndex && isQueue(src.org) {
 			continue
 		}
-		if _, err := e.createIndexOn(ctx, process, to, ix.Index, find); err != nil {
+		var birth origin.Birth
+		if ix.given() {
+			birth = ix.birth // its entries keep theirs, and so their order
+		}
+		if _, err := e.createIndexOn(ctx, process, to, ix.Index, birth, find); err != nil {
 			return nil, err
 		}
 	}
@@ -76,9 +80,45 @@ func (e *Engine) fill(ctx context.Context, process string, src, dst *file) error
 	}
 	defer s.Close()
 	var chs []change
+	var births []origin.Birth // of what chs copies
+	copied := func(addr []byte, v *origin.Version) change {
+		return change{file: dst, kind: insert, addr: addr, birth: v.Birth} // duplicates keep their order
+	}
+	commit := func(chs []change) ([]committed, error) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return e.commit(ctx, process, chs)
+	}
 	flush := func() error {
-		_, err := e.commit(ctx, process, chs)
+		out, err := commit(chs)
+		if err != nil {
+			return err
+		}
 		chs = nil
+		for i := range out {
+			if !src.separate {
+				break
+			}
+			err := eachKey(snap, src, births[i], func(addr []byte, v *origin.Version) error {
+				if src.entryIndex(addr, v) == nil {
+					return nil
+				}
+				number, key, _, _ := record.Entry(addr)
+				chs = append(chs, copied(record.AppendEntry(nil, number, key, out[i].birth), v))
+				if len(chs) < fillRun {
+					return nil
+				}
+				_, err := commit(chs)
+				chs = nil
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		_, err = commit(chs)
+		chs, births = nil, births[:0]
 		return err
 	}
 	for ok := s.First(); ok; ok = s.Next() {
@@ -86,19 +126,37 @@ func (e *Engine) fill(ctx context.Context, process string, src, dst *file) error
 		if src.numbered() {
 			ch.addr = s.record().addr
 		}
+		births = append(births, s.record().birth)
 		if chs = append(chs, ch); len(chs) == fillRun {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
 	if err := s.Err(); err != nil {
 		return err
 	}
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(src.others, func(x *index) bool { return x.Kind == record.IndexItem }) {
+		return nil
+	}
+	err = eachVisible(snap, src.id, func(addr []byte, v *origin.Version) error {
+		if addr[0] != record.KindItem || src.entryIndex(addr, v) == nil {
+			return nil
+		}
+		if chs = append(chs, copied(slices.Clone(addr), v)); len(chs) < fillRun {
+			return nil
+		}
+		_, err := commit(chs)
+		chs = nil
+		return err
+	})
+	if err == nil {
+		_, err = commit(chs)
+	}
+	return err
 }
 
 // nameFile gives a nameless file its name.
@@ -240,6 +298,26 @@ func (e *Engine) contentHash(f *file) (string, error) {
 			bytesOf(h, s.record().addr)
 		}
 		bytesOf(h, s.record().data)
+	}
+	for _, x := range f.others {
+		if !x.given() {
+			continue
+		}
+		s, err := e.scan(snap, f, x)
+		if err != nil {
+			return "", err
+		}
+		for ok := s.First(); ok; ok = s.Next() {
+			bytesOf(h, s.indexKey())
+			if x.Kind == record.IndexItem {
+				bytesOf(h, s.cur.addr)
+			} else {
+				bytesOf(h, s.record().data)
+			}
+		}
+		if err := s.Close(); err != nil {
+			return "", err
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), s.Err()
 }

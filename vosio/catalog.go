@@ -370,7 +370,14 @@ func (c *catalog) set(share string, addr []byte, next []origin.Version) (before,
 		if live {
 			var def record.Index
 			if json.Unmarshal(next[0].Data, &def) == nil && def.Check() == nil {
-				m[name] = newIndex(def, next[0].Birth)
+				// Made at two modules at once, it is there since the first.
+				birth := next[0].Birth
+				for _, v := range next[1:] {
+					if !v.Tombstone && v.Life == next[0].Life && v.Birth.Compare(birth) < 0 {
+						birth = v.Birth
+					}
+				}
+				m[name] = newIndex(def, birth)
 			}
 		}
 		s.defs[id] = m

@@ -97,6 +97,9 @@ type change struct {
 	seen    []origin.OpDot
 	hasSeen bool
 	closes  []origin.OpDot // losers that a person deals with by it
+	born    origin.Birth   // of an insert: the birth by which entries in the same request know it
+	birth   origin.Birth   // of an insert, if it is not zero: the birth that it gets, of a copy
+	moved   bool           // of a rewrite: another record takes this place, and brings its birth, or a new one
 	limit   int64          // of an insert, if it is not 0: e$queue_full when so many stand
 }
 

@@ -84,6 +84,7 @@ func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries 
 	if err != nil {
 		t.Fatal(err)
 	}
+	k, _ := b.file("%s#d>main>keys")
 	key := func(s string) []byte { return record.AppendKey(nil, f.identity.number, []byte(s)) }
 	commit := func(chs ...change) {
 		if _, err := b.commit(ctx, "far", chs); err != nil {
@@ -104,6 +105,15 @@ func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries 
 	for i := range 5 {
 		commit(change{file: h, kind: insert, data: fmt.Appendf(nil, "number %d", i)})
 	}
+	var made []committed
+	for i := range 6 {
+		made = append(made, keyed(t, b, k, fmt.Sprintf("far%d", i), "same", fmt.Sprintf("far record %d", i)))
+		commit(change{file: k, kind: insert, addr: record.AppendItem(nil, k.index("item").number, []byte("far"), int32(i))})
+	}
+	commit(change{file: k, kind: remove, addr: made[1].addr}, change{file: k, kind: rewrite, addr: made[2].addr, data: []byte("far again")})
+	commit(change{file: k, kind: remove, addr: record.AppendEntry(nil, k.index("name").number, []byte("far3"), made[3].birth)})
+	commit(change{file: k, kind: remove, addr: record.AppendItem(nil, k.index("item").number, []byte("far"), 4)})
+	keyed(t, b, k, "hole", "same", "into a hole")
 	s := origin.Stream{Group: 1, Module: 2, Incarnation: 1}
 	l, err := b.j.Read(s, 0, 1<<30)
 	if err != nil {
@@ -117,6 +127,38 @@ func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries 
 		txns, entries = append(txns, txn), append(entries, x.Bytes)
 	}
 	return txns, entries
+}
+
+// placesFile makes a file with every kind of index that embedded keys are not.
+func placesFile(t testing.TB, e *testEngine, path string) *file {
+	t.Helper()
+	ctx := context.Background()
+	if _, err := e.createFile(ctx, "test", path, call.OrgExtended, 8); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []record.Index{{Name: recordIndexName, Kind: record.IndexRecord}, {Name: deletedIndexName, Kind: record.IndexDeleted},
+		{Name: "name", Kind: record.IndexSeparate}, {Name: "tag", Kind: record.IndexSeparate, Duplicates: true}, {Name: "item", Kind: record.IndexItem, Duplicates: true}} {
+		if _, err := e.createIndex(ctx, "test", path, x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := e.file(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// keyed adds a record with a key in the index name and one in tag.
+func keyed(t testing.TB, e *testEngine, f *file, name, tag, data string) committed {
+	out, err := e.commit(context.Background(), "test", []change{{file: f, kind: insert, data: []byte(data), born: madeHere},
+		{file: f, kind: insert, addr: record.AppendEntry(nil, f.index("name").number, []byte(name), madeHere)},
+		{file: f, kind: insert, addr: record.AppendEntry(nil, f.index("tag").number, []byte(tag), madeHere)}})
+	if err != nil {
+		t.Error(err)
+		return committed{}
+	}
+	return out[0]
 }
 
 // TestCrashAtEveryWrite crashes before each write to the file system while
@@ -139,6 +181,7 @@ func crashRun(t *testing.T, keep int, interval time.Duration) {
 	own := origin.Stream{Group: 1, Module: 1, Incarnation: 1}
 	ctx := context.Background()
 	f := keyedFile(t, e, "%s#d>main>a")
+	k := placesFile(t, e, "%s#d>main>keys")
 	mq, err := e.createFile(ctx, "test", "%s#d>main>queue", call.OrgMsgQueue, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -264,6 +307,34 @@ func crashRun(t *testing.T, keep int, interval time.Duration) {
 			}
 		}
 	}()
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		var made []committed
+		for i := range 12 {
+			made = append(made, keyed(t, e, k, fmt.Sprintf("near%d", i), "same", fmt.Sprintf("near record %d", i)))
+			var ch change
+			switch i % 4 {
+			case 0:
+				ch = change{kind: insert, addr: record.AppendItem(nil, k.index("item").number, []byte("near"), int32(i))}
+			case 1:
+				ch = change{kind: remove, addr: made[i-1].addr}
+			case 2:
+				ch = change{kind: remove, addr: record.AppendEntry(nil, k.index("tag").number, []byte("same"), made[i].birth)}
+			case 3:
+				ch = change{kind: remove, addr: record.AppendItem(nil, k.index("item").number, []byte("near"), int32(i-3))}
+			}
+			ch.file = k
+			out, err := e.commit(ctx, "test", []change{ch})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if interval == 0 {
+				c.ack(own, max(out[0].dot.Seq, made[i].dot.Seq))
+			}
+		}
+	}()
 	wg.Wait()
 	c.mu.Lock()
 	c.on = false
@@ -358,6 +429,37 @@ func describe(t *testing.T, e *testEngine) string {
 		fmt.Fprintf(&b, "%s %d records %d bytes\n  %q\n", i.Path, i.Records, i.Bytes, list(t, e, f, nil))
 		for _, x := range f.indexes {
 			fmt.Fprintf(&b, "  by %s: %q\n", x.Name, list(t, e, f, x))
+		}
+		for _, x := range f.others {
+			fmt.Fprintf(&b, "  %s:", x.Name)
+			switch x.Kind {
+			case record.IndexSeparate, record.IndexItem:
+				s, err := e.scan(e.db, f, x)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for ok := s.First(); ok; ok = s.Next() {
+					fmt.Fprintf(&b, " %q=%q%x", x.shown(s.indexKey()), s.record().data, s.record().addr)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			case record.IndexRecord:
+				if err := scanPrefix(e.db, appendFileKey(nil, keyNumber, f.id), func(k, v []byte) error {
+					fmt.Fprintf(&b, " %x=%s", k[filePrefix:], record.String(v))
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+			case record.IndexDeleted:
+				if err := scanPrefix(e.db, appendFileKey(nil, keyHole, f.id), func(k, v []byte) error {
+					fmt.Fprintf(&b, " %s of %x", record.String(k[filePrefix:]), v)
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.WriteByte('\n')
 		}
 	}
 	return b.String()

@@ -17,6 +17,10 @@ type rec struct {
 	birth origin.Birth
 	life  uint32
 	dots  []origin.OpDot // of all versions that stood, not tombstones
+	// entry is the place in a separate-key index by which it was found, and via
+	// that index.
+	entry spot
+	via   [4]byte
 }
 
 // record reads the visible, unparked record at an address.
@@ -91,7 +95,11 @@ func (e *Engine) scan(r pebble.Reader, f *file, ix *index) (*scanner, error) {
 		s.prefix = appendFileKey(nil, keyRegister, f.id)
 		s.direct = true
 	}
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: s.prefix, UpperBound: after(s.prefix)})
+	from := s.prefix
+	if s.direct {
+		from = append(slices.Clip(from), 'a') // behind the entries of indexes
+	}
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(s.prefix)})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +123,10 @@ func (s *scanner) Err() error { return s.err }
 func (s *scanner) spot() spot { return slices.Clone(s.it.Key()[len(s.prefix):]) }
 
 // indexKey is the key of the entry that the scanner stands at.
-func (s *scanner) indexKey() []byte { return s.it.Key()[len(s.prefix):][:s.ix.keyLen] }
+func (s *scanner) indexKey() []byte {
+	k := s.it.Key()[len(s.prefix):]
+	return k[:s.ix.keyEnd(k)]
+}
 
 // record is the record that the scanner stands at.
 func (s *scanner) record() *rec { return &s.cur }
@@ -222,7 +233,7 @@ func (s *scanner) take() bool {
 	rest := k[len(s.prefix):]
 	n := record.BirthSize
 	if s.ix != nil {
-		n += s.ix.keyLen
+		n += s.ix.keyEnd(rest)
 		if !s.ix.Duplicates && s.f.stat.withheld.Load() > 0 {
 			m := append([]byte{'v', keyWithheld}, k[2:]...)
 			_, closer, err := s.r.Get(m)
@@ -239,14 +250,39 @@ func (s *scanner) take() bool {
 	if len(rest) < n {
 		return false
 	}
+	if s.ix != nil && s.ix.Kind == record.IndexItem {
+		s.cur = rec{addr: slices.Clone(rest[n:])}
+		return len(s.cur.addr) == 4
+	}
 	r, ok, err := s.e.record(s.r, s.f, rest[n:])
 	s.fail(err)
+	if s.ix != nil && s.ix.given() {
+		r.entry, r.via = slices.Clone(rest), s.ix.number
+	}
 	s.cur = r
 	return ok && err == nil && !(s.stable && r.birth.Stamp > s.below)
 }
 
 // recordCount is how many records a reader can find.
 func (f *file) recordCount() int64 { return f.stat.records.Load() - f.stat.parked.Load() }
+
+// stillAt tells whether a record, read again, has the place in an order at
+// which it was found.
+func (e *Engine) stillAt(v pebble.Reader, f *file, ix *index, r *rec, at spot) (bool, error) {
+	if ix == nil || !ix.given() {
+		return bytes.Equal(spotOf(f, ix, r), at), nil
+	}
+	k := append(append(appendFileKey(nil, keyIndex, f.id), ix.number[:]...), at...)
+	_, closer, err := v.Get(k)
+	if err == pebble.ErrNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	r.entry, r.via = at, ix.number
+	return true, closer.Close()
+}
 
 // physicalSpot is the place of a record in physical order.
 func (f *file) physicalSpot(r *rec) spot {
@@ -256,8 +292,15 @@ func (f *file) physicalSpot(r *rec) spot {
 	return r.addr
 }
 
-// indexSpot is the place of a record in an index.
+// indexSpot is the place of a record in an index; of one with separate keys,
+// where it was found, nil if it was found elsewhere.
 func (f *file) indexSpot(ix *index, r *rec) spot {
+	if ix.given() {
+		if r.via == ix.number {
+			return r.entry
+		}
+		return nil
+	}
 	k := ix.AppendKeyOf(nil, r.data)
 	k = record.AppendBirth(k, r.birth)
 	return append(k, r.addr...)

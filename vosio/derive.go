@@ -2,6 +2,7 @@ package vosio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -16,6 +17,12 @@ import (
 // a register whose visible version changed from old to now; either may be nil.
 func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 	if old != nil && now != nil && old.Dot == now.Dot || old == nil && now == nil {
+		return nil
+	}
+	if !isRecord(addr) {
+		if isEntry(addr) {
+			return t.deriveEntry(f, addr, old, now)
+		}
 		return nil
 	}
 	t.c.stats[f] = struct{}{}
@@ -40,7 +47,7 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 		if sameBirth && string(oldKey) == string(newKey) {
 			continue
 		}
-		if old != nil {
+		if old != nil && !ix.IsNull(oldKey) {
 			t.key = appendEntryKey(t.key[:0], keyIndex, f.id, ix.number, oldKey, old.Birth, addr)
 			if err := t.b.Delete(t.key, nil); err != nil {
 				return err
@@ -50,7 +57,7 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 				t.loose = true
 			}
 		}
-		if now != nil {
+		if now != nil && !ix.IsNull(newKey) {
 			t.key = appendEntryKey(t.key[:0], keyIndex, f.id, ix.number, newKey, now.Birth, addr)
 			if err := t.setLater(t.key); err != nil {
 				return err
@@ -61,7 +68,12 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 			t.claimChanged(f, ix, newKey)
 		}
 	}
-	if f.identity != nil && !sameBirth {
+	if f.hasOrder() && !sameBirth {
+		if old != nil && f.separate {
+			if err := t.enterKeys(f, old.Birth, addr, false); err != nil {
+				return err
+			}
+		}
 		if old != nil {
 			t.key = appendPhysicalKey(t.key[:0], f.id, old.Birth, addr)
 			if err := t.b.Delete(t.key, nil); err != nil {
@@ -72,6 +84,11 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 			t.key = appendPhysicalKey(t.key[:0], f.id, now.Birth, addr)
 			if err := t.setLater(t.key); err != nil {
 				return err
+			}
+			if f.separate {
+				if err := t.enterKeys(f, now.Birth, addr, true); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -339,13 +356,18 @@ func (t *tx) catalogChanged(share string, addr []byte, next []origin.Version) er
 	if addr[0] != record.KindIndex {
 		return nil
 	}
+	if now.separate && (before == nil || !before.hasOrder()) {
+		if err := t.buildPhysical(now); err != nil {
+			return err
+		}
+	}
 	for _, x := range now.all() {
 		was := (*index)(nil)
 		if before != nil {
 			was = before.index(x.Name)
 		}
 		if was == nil || !slices.Equal(was.Components, x.Components) || was.Kind != x.Kind || was.Collation != x.Collation || was.NullKeys != x.NullKeys ||
-			was.birth != x.birth && (x.Kind == record.IndexRecord || x.Kind == record.IndexDeleted) {
+			was.birth != x.birth && x.Kind != "" {
 			if err := t.buildIndex(now, x); err != nil {
 				return err
 			}
@@ -382,6 +404,20 @@ func eachVisible(r pebble.Reader, f origin.FileID, fn func(addr []byte, v *origi
 	})
 }
 
+// eachRecord is eachVisible for the records of a file.
+func eachRecord(r pebble.Reader, f origin.FileID, fn func(addr []byte, v *origin.Version) error) error {
+	return eachVisible(r, f, func(addr []byte, v *origin.Version) error {
+		if !isRecord(addr) {
+			return nil
+		}
+		return fn(addr, v)
+	})
+}
+
+// hasOrder tells whether the physical order of a file is kept beside its
+// registers, by birth.
+func (f *file) hasOrder() bool { return f.identity != nil || f.separate }
+
 func (t *tx) buildIndex(f *file, x *index) error {
 	if x.Kind == record.IndexRecord || x.Kind == record.IndexDeleted {
 		return t.buildPlaces(f, x)
@@ -389,9 +425,15 @@ func (t *tx) buildIndex(f *file, x *index) error {
 	if err := t.dropEntries(f, x); err != nil {
 		return err
 	}
+	if x.given() {
+		return t.buildEntries(f, x)
+	}
 	last := ""
-	err := eachVisible(t.r, f.id, func(addr []byte, v *origin.Version) error {
+	err := eachRecord(t.r, f.id, func(addr []byte, v *origin.Version) error {
 		key := x.AppendKeyOf(nil, v.Data)
+		if x.IsNull(key) {
+			return nil
+		}
 		if !x.Duplicates && !x.Local && string(key) != last {
 			last = string(key)
 			t.recheck = append(t.recheck, claimKey{f, x, last})
@@ -425,7 +467,7 @@ func (t *tx) buildPhysical(f *file) error {
 		return err
 	}
 	f.stat.foreign.Store(0)
-	return eachVisible(t.r, f.id, func(addr []byte, v *origin.Version) error {
+	return eachRecord(t.r, f.id, func(addr []byte, v *origin.Version) error {
 		t.foreign(f, addr, 1)
 		return t.b.Set(appendPhysicalKey(nil, f.id, v.Birth, addr), nil, nil)
 	})
@@ -456,6 +498,9 @@ func (t *tx) refused(f *file, addr []byte, v *origin.Version) (string, error) {
 			continue
 		}
 		key := x.AppendKeyOf(nil, v.Data)
+		if x.IsNull(key) {
+			continue
+		}
 		prefix := append(append(appendFileKey(nil, keyIndex, f.id), x.number[:]...), key...)
 		reason := ""
 		err := scanPrefix(t.r, prefix, func(k, _ []byte) error {
@@ -586,10 +631,14 @@ func (e *Engine) WithheldList() ([]WithheldEntry, error) {
 		if f == nil {
 			return nil
 		}
-		for _, x := range f.indexes {
+		for _, x := range f.all() {
 			if x.number == [4]byte(k[filePrefix:filePrefix+4]) {
-				at := filePrefix + 4 + x.keyLen
-				l = append(l, WithheldEntry{f.share, f.rel, x.Name, slices.Clone(k[filePrefix+4 : at]), slices.Clone(k[at+record.BirthSize:]), origin.Birth{}})
+				at := filePrefix + 4 + x.keyEnd(k[filePrefix+4:])
+				w := WithheldEntry{f.share, f.rel, x.Name, x.shown(k[filePrefix+4 : at]), slices.Clone(k[at+record.BirthSize:]), origin.Birth{}}
+				if x.Kind == record.IndexItem {
+					w.Address = record.AppendItem(nil, x.number, w.Key, int32(binary.BigEndian.Uint32(w.Address)))
+				}
+				l = append(l, w)
 			}
 		}
 		return nil

@@ -102,14 +102,24 @@ func (p *Process) createIndex(ctx context.Context, q *call.Request, r *call.Repl
 	if err != nil {
 		return err
 	}
-	if q.Switches&(call.IndexSeparateKey|call.IndexItem) != 0 {
-		return fmt.Errorf("create_index %s: separate-key and item indexes: %w", full, call.NotAvailable)
-	}
-	if q.Collation != 0 && q.Collation != 4 {
+	def := record.Index{Name: q.Name, Components: q.Components, Duplicates: q.Switches&call.IndexDuplicates != 0, Local: q.Switches&call.IndexHere != 0,
+		NullKeys: q.Switches&call.IndexNullKeys != 0, Collation: q.Collation}
+	switch {
+	case q.Collation == 0:
+		def.Collation = record.CollateBytes
+	case q.Collation != record.CollateBytes && q.Collation != record.CollateAlike:
 		return fmt.Errorf("create_index %s: collation %d: %w", full, q.Collation, call.NotAvailable)
 	}
-	dup, err := p.e.createIndex(ctx, p.name, full, record.Index{Name: q.Name, Components: q.Components,
-		Duplicates: q.Switches&call.IndexDuplicates != 0, Local: q.Switches&call.IndexHere != 0, Collation: 4})
+	switch given := q.Switches & (call.IndexSeparateKey | call.IndexItem); {
+	case given == 0:
+	case given == call.IndexSeparateKey && !def.Local:
+		def.Kind, def.Components = record.IndexSeparate, nil
+	case given == call.IndexItem && !def.Local:
+		def.Kind, def.Components = record.IndexItem, nil
+	default:
+		return fmt.Errorf("create_index %s %s: switches %d do not go together: %w", full, q.Name, q.Switches, call.InvalidIndexType)
+	}
+	dup, err := p.e.createIndex(ctx, p.name, full, def)
 	r.Key = dup
 	return err
 }

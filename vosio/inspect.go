@@ -177,7 +177,9 @@ func (e *Engine) Digest(full string) (digest string, records, parked int64, err 
 				return nil
 			}
 		}
-		records++
+		if isRecord(addr) {
+			records++
+		}
 		bytesOf(h, addr)
 		bytesOf(h, v.Data)
 		return nil

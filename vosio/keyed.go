@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 
+	"drmesh/origin"
 	"drmesh/vosio/call"
+	"drmesh/vosio/record"
 )
 
 // keyIndex is the index that a keyed call names, or that of the open.
@@ -20,12 +22,21 @@ func (x *port) keyIndex(f *file, name string) (*index, error) {
 	if ix == nil {
 		return nil, fmt.Errorf("%s, index %q: %w", x.path, name, call.IndexNotFound)
 	}
+	if !ix.orders() {
+		return nil, fmt.Errorf("%s, index %s: no records stand in its order: %w", x.path, name, call.InvalidIndexType)
+	}
 	return ix, nil
 }
 
 // keyOf is the key that a call means: given, or built from the key fields of
 // its buffer.
 func keyOf(x *port, ix *index, key, data []byte) ([]byte, error) {
+	if ix.given() {
+		if len(key) > origin.MaxKey {
+			return nil, fmt.Errorf("%s, index %s: key of %d bytes: %w", x.path, ix.Name, len(key), call.KeyTooLong)
+		}
+		return key, nil
+	}
 	if len(key) == 0 {
 		return ix.AppendKeyOf(nil, data), nil
 	}
@@ -51,29 +62,9 @@ func (p *Process) locate(x *port, f *file, ix *index, key []byte, relation int) 
 		return nil, nil, err
 	}
 	defer s.Close()
-	ok := false
-	whole := padded(ix, key)
-	switch relation {
-	case call.RelPrefix:
-		ok = s.SeekGE(key) && bytes.HasPrefix(s.indexKey(), key)
-	case call.RelLess:
-		ok = s.SeekLT(whole)
-	case call.RelLessOrEqual:
-		ok = s.SeekLastKey(whole)
-	case call.RelEqual:
-		ok = s.SeekGE(whole) && bytes.Equal(s.indexKey(), whole)
-	case call.RelGreater:
-		ok = s.SeekAfterKey(whole)
-	case call.RelGreaterEqual:
-		ok = s.SeekGE(whole)
-	case call.RelPrefixGreater:
-		ok = s.SeekGE(key)
-	case call.RelFirst:
-		ok = s.First()
-	case call.RelLast:
-		ok = s.Last()
-	default:
-		return nil, nil, fmt.Errorf("%s: key relation %d: %w", x.path, relation, call.InvalidControl)
+	ok, err := s.find(key, relation)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", x.path, err)
 	}
 	if err := s.Err(); err != nil {
 		return nil, nil, err
@@ -142,7 +133,33 @@ func (p *Process) keyedWrite(ctx context.Context, q *call.Request, r *call.Reply
 	if x.access != call.Indexed {
 		return fmt.Errorf("keyed call on %s, not opened indexed: %w", x.path, call.InvalidAccessMode)
 	}
-	return p.insert(ctx, x, f, nil, q.Data, r)
+	ix := f.index(x.index)
+	if ix == nil || !ix.given() || len(q.Key) == 0 {
+		return p.insert(ctx, x, f, nil, q.Data, r)
+	}
+	key, err := givenKey(x, ix, q.Key)
+	if err != nil {
+		return err
+	}
+	if ix.IsNull(key) {
+		return p.insert(ctx, x, f, nil, q.Data, r)
+	}
+	out, err := p.writeWith(ctx, x, f, change{kind: insert, data: q.Data}, func(birth origin.Birth) []byte {
+		return record.AppendEntry(nil, ix.number, key, birth)
+	})
+	if err != nil {
+		return err
+	}
+	x.added(f, out[0], q.Data)
+	x.cur.entry = append(record.AppendBirth(record.AppendSorted(nil, key, true), out[1].birth), out[0].addr...)
+	x.cur.via = ix.number
+	if x.order == ix.Name {
+		x.next = nextPlace{afterSpot, x.cur.entry}
+	}
+	if n, ok := record.Number(out[0].addr); ok {
+		r.Number = int64(n)
+	}
+	return nil
 }
 
 // ofKey finds the record that a keyed rewrite or delete means: the current one
@@ -160,7 +177,17 @@ func (p *Process) ofKey(q *call.Request) (*port, *file, *rec, spot, *index, erro
 	if err != nil {
 		return nil, nil, nil, nil, nil, err
 	}
-	if x.cur != nil && bytes.Equal(ix.AppendKeyOf(nil, x.cur.data), padded(ix, key)) {
+	if whole, _ := ix.sought(key); x.cur != nil && ix.given() {
+		at, err := p.e.findEntry(p.view(f), f, ix, whole, x.cur.addr)
+		if err != nil {
+			return nil, nil, nil, nil, nil, err
+		}
+		if at != nil {
+			cur := *x.cur
+			cur.entry, cur.via = at, ix.number
+			return x, f, &cur, at, ix, nil
+		}
+	} else if x.cur != nil && bytes.Equal(ix.AppendKeyOf(nil, x.cur.data), whole) {
 		return x, f, x.cur, f.indexSpot(ix, x.cur), ix, nil
 	}
 	r, at, err := p.locate(x, f, ix, key, call.RelEqual)

@@ -1,7 +1,6 @@
 package vosio
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -120,10 +119,13 @@ func (p *Process) lockFound(ctx context.Context, q *call.Request, x *port, f *fi
 			return err
 		}
 		now, ok, err := p.e.record(p.view(f), f, r.addr)
+		if ok && err == nil {
+			ok, err = p.e.stillAt(p.view(f), f, ix, &now, at)
+		}
 		if err != nil {
 			return err
 		}
-		if ok && bytes.Equal(spotOf(f, ix, &now), at) {
+		if ok {
 			x.point(&now, at)
 			return nil
 		}

@@ -221,11 +221,12 @@ func (e *Engine) renameFile(ctx context.Context, process, full, to string) error
 // createIndex defines an index and builds it over the present records. A value
 // that two records share is returned, and no index made.
 func (e *Engine) createIndex(ctx context.Context, process, full string, def record.Index) (duplicate []byte, err error) {
-	return e.createIndexOn(ctx, process, full, def, e.here)
+	return e.createIndexOn(ctx, process, full, def, origin.Birth{}, e.here)
 }
 
-// createIndexOn is createIndex on the file that find gives for the path.
-func (e *Engine) createIndexOn(ctx context.Context, process, full string, def record.Index, find func(*place) (*file, error)) (duplicate []byte, err error) {
+// createIndexOn is createIndex on the file that find gives for the path. birth,
+// if it is not zero, is that of the index it is a copy of.
+func (e *Engine) createIndexOn(ctx context.Context, process, full string, def record.Index, birth origin.Birth, find func(*place) (*file, error)) (duplicate []byte, err error) {
 	if err := def.Check(); err != nil {
 		return nil, fmt.Errorf("create_index %s: %w: %v", full, call.KeyTooLong, err)
 	}
@@ -251,7 +252,7 @@ func (e *Engine) createIndexOn(ctx context.Context, process, full string, def re
 		}
 		empty := true
 		keys := map[string]struct{}{}
-		err = eachVisible(t.r, f.id, func(_ []byte, v *origin.Version) error {
+		err = eachRecord(t.r, f.id, func(_ []byte, v *origin.Version) error {
 			empty = false
 			if def.Duplicates || def.Kind != "" {
 				return nil
@@ -274,7 +275,11 @@ func (e *Engine) createIndexOn(ctx context.Context, process, full string, def re
 		if def.Local {
 			return t.addLocalIndex(f, def)
 		}
-		return t.addCatalog(p.name, record.CatalogAddress(record.KindIndex, f.id, def.Name), def)
+		err = t.addCatalog(p.name, record.CatalogAddress(record.KindIndex, f.id, def.Name), def)
+		if err == nil && !birth.IsZero() {
+			t.own.Ops[len(t.own.Ops)-1].Birth = birth
+		}
+		return err
 	}
 	if !def.Local {
 		return duplicate, e.on(ctx, process, full, build)

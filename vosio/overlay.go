@@ -26,6 +26,9 @@ func (e *Engine) tentative(b *pebble.Batch, ch *change, n uint32) (committed, er
 	dot := origin.OpDot{Dot: origin.Dot{Stream: origin.Stream{Module: e.cfg.Self, Incarnation: math.MaxUint32}, Seq: math.MaxUint64}, Index: n}
 	birth := origin.Birth{Stamp: math.MaxUint64, Dot: dot}
 	addr := ch.addr
+	if isEntry(addr) {
+		return e.tentativeEntry(b, ch, birth)
+	}
 	if ch.kind == insert && addr == nil {
 		switch {
 		case f.numbered():
@@ -67,6 +70,9 @@ func (e *Engine) tentative(b *pebble.Batch, ch *change, n uint32) (committed, er
 				continue
 			}
 			key := ix.AppendKeyOf(nil, ch.data)
+			if ix.IsNull(key) {
+				continue
+			}
 			if had && string(key) == string(ix.AppendKeyOf(nil, old.data)) {
 				continue
 			}
@@ -95,6 +101,11 @@ func (e *Engine) tentative(b *pebble.Batch, ch *change, n uint32) (committed, er
 	if ch.kind == remove {
 		return committed{addr: addr, birth: birth, dot: dot}, nil
 	}
+	if had && string(at) != string(addr) {
+		if err := e.tentativeKeys(b, f, birth, addr, at); err != nil {
+			return committed{}, err
+		}
+	}
 	v := origin.Version{Dot: dot, Stamp: math.MaxUint64, Life: 1, Birth: birth, Data: ch.data}
 	if err := b.Set(appendRegisterKey(nil, f.id, at), record.AppendSet(nil, []origin.Version{v}), nil); err != nil {
 		return committed{}, err
@@ -109,11 +120,15 @@ func (e *Engine) tentative(b *pebble.Batch, ch *change, n uint32) (committed, er
 		}
 	}
 	for _, ix := range f.indexes {
-		if err := b.Set(appendEntryKey(nil, keyIndex, f.id, ix.number, ix.AppendKeyOf(nil, ch.data), birth, at), nil, nil); err != nil {
+		key := ix.AppendKeyOf(nil, ch.data)
+		if ix.IsNull(key) {
+			continue
+		}
+		if err := b.Set(appendEntryKey(nil, keyIndex, f.id, ix.number, key, birth, at), nil, nil); err != nil {
 			return committed{}, err
 		}
 	}
-	if f.identity != nil {
+	if f.hasOrder() {
 		if err := b.Set(appendPhysicalKey(nil, f.id, birth, at), nil, nil); err != nil {
 			return committed{}, err
 		}

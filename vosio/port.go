@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -235,13 +236,22 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 			return err
 		}
 	}
-	if q.Access == call.Indexed && q.Index != "" && f.index(q.Index) == nil {
-		return fmt.Errorf("open %s: index %s: %w", x.path, q.Index, call.IndexNotFound)
+	if q.Access == call.Indexed && q.Index != "" {
+		switch ix := f.index(q.Index); {
+		case ix == nil:
+			return fmt.Errorf("open %s: index %s: %w", x.path, q.Index, call.IndexNotFound)
+		case !ix.orders():
+			return fmt.Errorf("open %s: index %s: %w", x.path, q.Index, call.InvalidIndexType)
+		}
 	}
 	index := q.Index
 	if q.Access != call.Indexed {
 		index = ""
-	} else if index == "" && len(f.indexes) > 0 {
+	} else if index == "" && len(f.indexes) == 0 {
+		if i := slices.IndexFunc(f.others, orders); i >= 0 {
+			index = f.others[i].Name
+		}
+	} else if index == "" {
 		index = f.indexes[0].Name
 		if f.identity != nil {
 			index = f.identity.Name

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"drmesh/origin"
 	"drmesh/vosio/call"
 	"drmesh/vosio/lock"
 	"drmesh/vosio/record"
@@ -19,7 +21,7 @@ func (x *port) orderOf(f *file) (*index, error) {
 		return nil, nil
 	}
 	ix := f.index(x.order)
-	if ix == nil {
+	if ix == nil || !ix.orders() {
 		return nil, fmt.Errorf("read %s: index %s: %w", x.path, x.order, call.IndexNotFound)
 	}
 	return ix, nil
@@ -133,11 +135,14 @@ func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, fi
 			return nil, err
 		}
 		now, ok, err := p.e.record(p.view(f), f, r.addr)
+		if ok && err == nil {
+			ok, err = p.e.stillAt(p.view(f), f, ix, &now, at)
+		}
 		free()
 		if err != nil {
 			return nil, err
 		}
-		if !ok || !bytes.Equal(spotOf(f, ix, &now), at) {
+		if !ok {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
@@ -291,26 +296,47 @@ func (p *Process) move(x *port, f *file, typ int, count int64) error {
 // write puts one change of a port through: into the transaction's overlay, or
 // through the committer.
 func (p *Process) write(ctx context.Context, x *port, f *file, ch change) (committed, error) {
+	out, err := p.writeWith(ctx, x, f, ch, nil)
+	if err != nil {
+		return committed{}, err
+	}
+	return out[0], nil
+}
+
+// writeWith is write of a record and, if with is not nil, of an entry of it,
+// which it gives the address by the record's birth.
+func (p *Process) writeWith(ctx context.Context, x *port, f *file, ch change, with func(birth origin.Birth) []byte) ([]committed, error) {
 	e := p.e
 	if f.share != "" {
 		if err := e.forbidFile(f, p.name); err != nil {
-			return committed{}, err
+			return nil, err
 		}
 	}
 	ch.file = f
-	if ch.kind != remove {
+	if ch.kind != remove && !isEntry(ch.addr) {
 		if err := checkLength(f, len(ch.data)); err != nil {
-			return committed{}, err
+			return nil, err
 		}
 	}
 	if f.attribute(attrTransaction) == "1" {
 		if p.txn == nil {
-			return committed{}, fmt.Errorf("write %s: %w", x.path, call.NoTransaction)
+			return nil, fmt.Errorf("write %s: %w", x.path, call.NoTransaction)
 		}
-		return p.txn.write(ctx, p, x, ch)
+		c, err := p.txn.write(ctx, p, x, ch)
+		if err != nil || with == nil {
+			return []committed{c}, err
+		}
+		k, err := p.txn.write(ctx, p, x, change{file: f, kind: insert, addr: with(c.birth)})
+		if err != nil {
+			if _, undo := p.txn.write(ctx, p, x, change{file: f, kind: remove, addr: c.addr}); undo != nil {
+				return nil, undo
+			}
+			return nil, err
+		}
+		return []committed{c, k}, nil
 	}
 	if err := p.mayTouch(x, f, lock.Exclusive); err != nil {
-		return committed{}, err
+		return nil, err
 	}
 	if ch.kind != insert {
 		if dots, ok := x.seen(ch.addr); ok {
@@ -323,20 +349,28 @@ func (p *Process) write(ctx context.Context, x *port, f *file, ch change) (commi
 	}
 	free, err := p.lockRecord(ctx, x, f, addr, lock.Exclusive)
 	if err != nil {
-		return committed{}, err
+		return nil, err
 	}
-	out, err := e.commit(ctx, p.name, []change{ch})
+	chs := []change{ch}
+	if with != nil {
+		chs[0].born = madeHere
+		chs = append(chs, change{file: f, kind: insert, addr: with(madeHere)})
+	}
+	out, err := e.commit(ctx, p.name, chs)
 	free()
 	if err != nil {
-		return committed{}, err
+		return nil, err
 	}
 	x.forget(ch.addr)
 	x.forget(out[0].addr)
 	if ch.kind == rewrite {
 		x.show(&rec{addr: out[0].addr, dots: oneDot(out[0])})
 	}
-	return out[0], nil
+	return out, nil
 }
+
+// madeHere stands for the birth of the one record that a request makes.
+var madeHere = origin.Birth{Stamp: math.MaxUint64, Dot: origin.OpDot{Index: 1}}
 
 // maxRecord is the length of the longest record.
 const maxRecord = 32767
@@ -371,7 +405,9 @@ func (x *port) added(f *file, c committed, data []byte) {
 	r := &rec{addr: c.addr, birth: c.birth, data: slices.Clone(data), life: 1, dots: oneDot(c)}
 	x.cur, x.positioned = r, false
 	if x.order != "" {
-		if ix := f.index(x.order); ix != nil {
+		if ix := f.index(x.order); ix != nil && ix.given() {
+			return // it has no key there, and next stays
+		} else if ix != nil {
 			x.next = nextPlace{afterSpot, f.indexSpot(ix, r)}
 			return
 		}

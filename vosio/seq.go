@@ -166,6 +166,9 @@ func (p *Process) replace(ctx context.Context, x *port, f *file, cur *rec, data 
 		return err
 	}
 	now := &rec{addr: c.addr, birth: c.birth, data: slices.Clone(data), life: cur.life, dots: oneDot(c)}
+	if n := len(cur.entry) - len(cur.addr); n > 0 {
+		now.entry, now.via = append(slices.Clone(cur.entry[:n]), c.addr...), cur.via
+	}
 	if ix, err := x.orderOf(f); err == nil {
 		x.next.at = follow(f, ix, cur, now, x.next.at)
 	}
@@ -179,7 +182,7 @@ func (p *Process) replace(ctx context.Context, x *port, f *file, cur *rec, data 
 // again, or be taken for its own neighbour.
 func follow(f *file, ix *index, old, now *rec, at spot) spot {
 	was, is := spotOf(f, ix, old), spotOf(f, ix, now)
-	if bytes.Equal(at, was) && bytes.Equal(was[:len(was)-len(old.addr)], is[:len(is)-len(now.addr)]) {
+	if len(was) > 0 && bytes.Equal(at, was) && bytes.Equal(was[:len(was)-len(old.addr)], is[:len(is)-len(now.addr)]) {
 		return is
 	}
 	return at

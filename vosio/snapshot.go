@@ -332,7 +332,7 @@ func (t *tx) parkTaken(shares []string) error {
 	}
 	t.e.cat.mu.RUnlock()
 	for _, f := range files {
-		err := eachVisible(t.e.db, f.id, func(addr []byte, v *origin.Version) error {
+		err := eachRecord(t.e.db, f.id, func(addr []byte, v *origin.Version) error {
 			reason, err := t.refused(f, addr, v)
 			if err != nil || reason == "" {
 				return err
@@ -496,18 +496,21 @@ func (i *Install) build(f *file) error {
 	st.parked.Store(0)
 	st.highest = -1
 	t := tx{e: i.e}
-	err := eachVisible(i.e.db, f.id, func(addr []byte, v *origin.Version) error {
+	err := eachRecord(i.e.db, f.id, func(addr []byte, v *origin.Version) error {
 		st.records.Add(1)
 		st.bytes.Add(int64(len(v.Data)))
 		t.foreign(f, addr, 1)
 		for _, x := range f.indexes {
 			t.keys[0] = x.AppendKeyOf(t.keys[0][:0], v.Data)
+			if x.IsNull(t.keys[0]) {
+				continue
+			}
 			t.key = appendEntryKey(t.key[:0], keyIndex, f.id, x.number, t.keys[0], v.Birth, addr)
 			if err := b.Set(t.key, nil, nil); err != nil {
 				return err
 			}
 		}
-		if f.identity != nil {
+		if f.hasOrder() {
 			t.key = appendPhysicalKey(t.key[:0], f.id, v.Birth, addr)
 			if err := b.Set(t.key, nil, nil); err != nil {
 				return err
@@ -535,15 +538,22 @@ func (i *Install) build(f *file) error {
 			return err
 		}
 	}
+	if err := i.buildEntries(f); err != nil {
+		return err
+	}
 	// Later claims of a value stand withheld.
-	for _, x := range f.indexes {
+	for _, x := range f.all() {
+		if x.Kind != "" && !x.given() {
+			continue
+		}
 		if x.Duplicates || x.Local {
 			continue
 		}
 		prefix := append(appendFileKey(nil, keyIndex, f.id), x.number[:]...)
 		var last []byte
 		err := scanPrefix(i.e.db, prefix, func(k, _ []byte) error {
-			key := k[len(prefix):][:x.keyLen]
+			key := k[len(prefix):]
+			key = key[:x.keyEnd(key)]
 			if last != nil && slices.Equal(last, key) {
 				st.withheld.Add(1)
 				return b.Set(append([]byte{'v', keyWithheld}, k[2:]...), nil, nil)
@@ -572,6 +582,47 @@ func (i *Install) number(f *file) error {
 			return err
 		}
 		err := b.Commit(pebble.NoSync)
+		b.Close()
+		b = i.e.db.NewBatch()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return b.Commit(pebble.NoSync)
+}
+
+// buildEntries makes the orders of separate-key and item indexes. The records
+// stand in physical order.
+func (i *Install) buildEntries(f *file) error {
+	if !slices.ContainsFunc(f.others, (*index).given) {
+		return nil
+	}
+	b := i.e.db.NewBatch()
+	defer func() { b.Close() }()
+	err := eachVisible(i.e.db, f.id, func(addr []byte, v *origin.Version) error {
+		x := f.entryIndex(addr, v)
+		if x == nil {
+			return nil
+		}
+		if _, _, of, ok := record.Entry(addr); ok && addr[0] == record.KindEntry {
+			if err := b.Set(append(appendKeysKey(nil, f.id, of), addr...), nil, nil); err != nil {
+				return err
+			}
+		}
+		k, err := entryKey(i.e.db, f, x, addr, v.Birth)
+		if err != nil {
+			return err
+		}
+		if k != nil {
+			if err := b.Set(k, nil, nil); err != nil {
+				return err
+			}
+		}
+		if b.Len() < 1<<20 {
+			return nil
+		}
+		err = b.Commit(pebble.NoSync)
 		b.Close()
 		b = i.e.db.NewBatch()
 		return err

@@ -426,7 +426,7 @@ func greatestLife(set []origin.Version) uint32 {
 // planChange checks one change against what stands, and plans its operations.
 func (t *tx) planChange(i int, ch *change) error {
 	f := ch.file
-	addr := ch.addr
+	addr := t.bornHere(ch.addr)
 	born := false // the address is new with this very operation
 	out := &t.req.out[i]
 	if ch.kind == insert && addr == nil {
@@ -465,6 +465,19 @@ func (t *tx) planChange(i int, ch *change) error {
 		}
 	}
 	erase := ch.kind == remove || ch.kind == resolve && ch.data == nil
+	if isEntry(addr) {
+		x := f.entryIndex(addr, nil)
+		if x == nil {
+			return fmt.Errorf("write %s %s: %w", f.rel, record.String(addr), call.IndexNotFound)
+		}
+		if cur != nil && cur.Birth.Stamp < x.birth.Stamp {
+			cur = nil // of another index of that name
+		}
+		if ch.kind == remove && t.planned(f, addr) {
+			out.addr = addr
+			return nil // with its record
+		}
+	}
 	if ch.data == nil {
 		ch.data = []byte{}
 	}
@@ -475,16 +488,20 @@ func (t *tx) planChange(i int, ch *change) error {
 			return fmt.Errorf("write %s: %d messages: %w", f.rel, ch.limit, call.QueueFull)
 		}
 		if cur != nil {
-			if f.numbered() {
+			if f.numbered() && !isEntry(addr) {
 				return fmt.Errorf("write %s record %s: %w", f.rel, record.String(addr), call.RecordAlreadyExists)
 			}
 			return fmt.Errorf("write %s %s: %w", f.rel, record.String(addr), call.InvalidDuplicateKey)
 		}
+		op.Birth = ch.birth
 	case rewrite, remove:
 		if cur == nil {
 			return fmt.Errorf("rewrite %s %s: %w", f.rel, record.String(addr), call.RecordNotFound)
 		}
 		op.Life, op.Birth = cur.Life, cur.Birth
+		if ch.moved {
+			op.Birth = ch.birth
+		}
 		if ch.hasSeen {
 			op.Unseen = t.unseen(ch.seen)
 		}
@@ -531,6 +548,9 @@ func (t *tx) planChange(i int, ch *change) error {
 		out.birth = origin.Birth{Stamp: t.own.Stamp, Dot: dot}
 	}
 	t.plan = append(t.plan, planned{f, op, i})
+	if erase && isRecord(addr) {
+		return t.planKeys(f, op.Birth)
+	}
 	return nil
 }
 
@@ -642,6 +662,24 @@ func (t *tx) checkUnique() error {
 			return err
 		}
 		old := visible(t.standing)
+		if isEntry(p.op.Address) {
+			x := p.f.entryIndex(p.op.Address, nil)
+			if x == nil || x.Duplicates {
+				continue
+			}
+			if old != nil {
+				if k, err := entryKey(t.r, p.f, x, p.op.Address, old.Birth); err != nil {
+					return err
+				} else if k != nil {
+					gone[string(k)] = true
+				}
+			}
+			if p.op.Kind == origin.Write {
+				_, key, _, _ := record.Entry(p.op.Address)
+				take = append(take, taken{p.f, x, record.AppendSorted(nil, key, true), string(p.op.Address)})
+			}
+			continue
+		}
 		for _, ix := range p.f.indexes {
 			if ix.Duplicates {
 				continue
@@ -651,6 +689,9 @@ func (t *tx) checkUnique() error {
 			}
 			if p.op.Kind == origin.Write {
 				key := ix.AppendKeyOf(nil, p.op.Data)
+				if ix.IsNull(key) {
+					continue
+				}
 				if old != nil && string(key) == string(ix.AppendKeyOf(nil, old.Data)) {
 					continue // keeps what it has, or what it is withheld from
 				}

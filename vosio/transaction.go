@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -60,8 +61,9 @@ func (t *transaction) lost(op string) error {
 // netChange is what a transaction does to one record in the end.
 type netChange struct {
 	ch   change
-	at   []byte // its address in the overlay
-	gone bool   // inserted and deleted again
+	at   []byte       // its address in the overlay
+	born origin.Birth // its birth there
+	gone bool         // inserted and deleted again
 }
 
 type savedPosition struct {
@@ -142,15 +144,20 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 			return committed{}, fmt.Errorf("write %s: the transaction has written files of another group: %w", x.path, call.TwoGroups)
 		}
 	}
+	if ch.kind == remove && isRecord(ch.addr) && f.separate {
+		if err := t.removeKeys(ctx, p, x, ch); err != nil {
+			return committed{}, err
+		}
+	}
 	if err := t.lockWrite(ctx, p, x, &ch); err != nil {
 		return committed{}, err
 	}
-	if t.hungry && ch.addr != nil && !provisional(ch.addr) {
+	if t.hungry && ch.addr != nil && !provisional(ch.addr) && !provisionalEntry(ch.addr) {
 		p.e.locks.hold(t.owner, f.id, ch.addr)
 	}
 	// What stood when the transaction first touched the record must stand at
 	// its commit.
-	if ch.kind != insert && !provisional(ch.addr) {
+	if ch.kind != insert && !provisional(ch.addr) && !provisionalEntry(ch.addr) {
 		r, ok, err := p.e.record(t.overlay, f, ch.addr)
 		if err != nil {
 			return committed{}, err
@@ -192,9 +199,31 @@ func (t *transaction) write(ctx context.Context, p *Process, x *port, ch change)
 		}
 	}
 	delete(t.byAddr, t.key(f.id, from))
-	n.at = c.addr
+	n.at, n.born = c.addr, c.birth
 	t.byAddr[t.key(f.id, c.addr)] = n
 	return c, nil
+}
+
+// removeKeys removes the keys that programs gave to a record that is deleted.
+func (t *transaction) removeKeys(ctx context.Context, p *Process, x *port, ch change) error {
+	r, ok, err := p.e.record(t.overlay, ch.file, ch.addr)
+	if err != nil || !ok {
+		return err
+	}
+	var addrs [][]byte
+	err = eachKey(t.overlay, ch.file, r.birth, func(addr []byte, v *origin.Version) error {
+		if ch.file.entryIndex(addr, v) != nil {
+			addrs = append(addrs, addr)
+		}
+		return nil
+	})
+	for _, a := range addrs {
+		if err != nil {
+			return err
+		}
+		_, err = t.write(ctx, p, x, change{file: ch.file, kind: remove, addr: a})
+	}
+	return err
 }
 
 // lockWrite locks what a change will touch to the end of the transaction: its
@@ -206,12 +235,27 @@ func (t *transaction) lockWrite(ctx context.Context, p *Process, x *port, ch *ch
 		_, err := p.lockRecord(ctx, x, f, addr, lock.Exclusive)
 		return err
 	}
+	if number, key, _, ok := record.Entry(ch.addr); ok {
+		if ix := f.entryIndex(ch.addr, nil); ix != nil && !ix.Duplicates && ch.kind == insert {
+			if err := take(record.AppendKey(nil, number, key)); err != nil {
+				return err
+			}
+		}
+		if provisionalEntry(ch.addr) {
+			return nil
+		}
+		return take(ch.addr)
+	}
 	if ch.kind != remove {
 		for _, ix := range f.indexes {
 			if ix.Duplicates || ix.Local || ix == f.identity && ch.kind == insert {
 				continue
 			}
-			if err := take(record.AppendKey(nil, ix.number, ix.AppendKeyOf(nil, ch.data))); err != nil {
+			key := ix.AppendKeyOf(nil, ch.data)
+			if ix.IsNull(key) {
+				continue
+			}
+			if err := take(record.AppendKey(nil, ix.number, key)); err != nil {
 				return err
 			}
 		}
@@ -336,7 +380,14 @@ func (t *transaction) changes() (chs []change, of []string) {
 			tangle(n)
 		}
 	}
-	add := func(ch change, k string) { chs, of = append(chs, ch), append(of, k) }
+	add := func(ch change, k string) {
+		if ch.file.separate {
+			if n := to[k]; n != nil && isRecord(n.at) {
+				ch.born = n.born
+			}
+		}
+		chs, of = append(chs, ch), append(of, k)
+	}
 	for _, n := range t.net {
 		if n.gone {
 			continue
@@ -350,14 +401,25 @@ func (t *transaction) changes() (chs []change, of []string) {
 		if n.ch.kind != insert {
 			k := t.key(f.id, n.ch.addr)
 			if taker := to[k]; taker != nil {
-				add(change{file: f, kind: rewrite, addr: n.ch.addr, data: taker.ch.data}, k)
+				ch := change{file: f, kind: rewrite, addr: n.ch.addr, data: taker.ch.data}
+				if f.separate {
+					// Its keys come with it.
+					if ch.moved = true; taker.born.Stamp != math.MaxUint64 {
+						ch.birth = taker.born
+					}
+				}
+				add(ch, k)
 			} else {
 				add(change{file: f, kind: remove, addr: n.ch.addr}, k)
 			}
 		}
 		if n.ch.kind != remove {
 			if k := t.key(f.id, n.at); from[k] == nil {
-				add(change{file: f, kind: insert, addr: n.at, data: n.ch.data}, k)
+				ch := change{file: f, kind: insert, addr: n.at, data: n.ch.data}
+				if f.separate && n.born.Stamp != math.MaxUint64 {
+					ch.birth = n.born
+				}
+				add(ch, k)
 			}
 		}
 	}
@@ -378,7 +440,15 @@ func (p *Process) settle(x *port, at map[string]committed) error {
 	if x.cur != nil {
 		if c, ok := at[p.txn.key(f.id, x.cur.addr)]; ok {
 			was := spotOf(f, ix, x.cur)
+			entry, via := x.cur.entry, x.cur.via
 			x.cur = &rec{addr: c.addr, birth: c.birth, data: x.cur.data, life: x.cur.life, dots: oneDot(c)}
+			if ix != nil && ix.given() && via == ix.number {
+				at, err := p.e.findEntry(p.e.db, f, ix, entry[:ix.keyEnd(entry)], c.addr)
+				if err != nil {
+					return err
+				}
+				x.cur.entry, x.cur.via = at, via
+			}
 			if bytes.Equal(x.next.at, was) {
 				x.next.at = spotOf(f, ix, x.cur)
 				if ix == nil && isPlace(c.addr) && x.next.kind == afterSpot {

@@ -185,13 +185,54 @@ const (
 	IndexDuplicates  = 1
 	IndexSeparateKey = 2
 	IndexItem        = 4
-	IndexHere        = 8 // at this module alone; of our own
+	IndexHere        = 8  // at this module alone; of our own
+	IndexNullKeys    = 16 // keys of blanks alone are not entered; of our own
 )
 
 // CreateIndex defines an index and builds it.
 func (c Client) CreateIndex(ctx context.Context, path, name string, parts []record.Component, switches int) error {
 	_, err := c.do(ctx, &Request{Call: "s$create_index", Path: path, Name: name, Components: parts, Switches: switches, Collation: 4})
 	return err
+}
+
+// KeyedWriteKey adds a record and gives it a key in the separate-key index of
+// the open.
+func (c Client) KeyedWriteKey(ctx context.Context, port int, key, data []byte) error {
+	_, err := c.do(ctx, &Request{Call: "s$keyed_write", Port: port, Key: key, Data: data})
+	return err
+}
+
+// AddKey gives the current record a key in a separate-key index.
+func (c Client) AddKey(ctx context.Context, port int, index string, key []byte) error {
+	_, err := c.do(ctx, &Request{Call: "s$add_key", Port: port, Index: index, Key: key})
+	return err
+}
+
+// DeleteKey takes a key of a separate-key index from the current record.
+func (c Client) DeleteKey(ctx context.Context, port int, index string, key []byte) error {
+	_, err := c.do(ctx, &Request{Call: "s$delete_key", Port: port, Index: index, Key: key})
+	return err
+}
+
+// AddItem adds an item to an item index.
+func (c Client) AddItem(ctx context.Context, port int, index string, key []byte, item int32) error {
+	_, err := c.do(ctx, &Request{Call: "s$add_item", Port: port, Index: index, Key: key, Number: int64(item)})
+	return err
+}
+
+// DeleteItem removes an item from an item index.
+func (c Client) DeleteItem(ctx context.Context, port int, index string, key []byte, item int32) error {
+	_, err := c.do(ctx, &Request{Call: "s$delete_item", Port: port, Index: index, Key: key, Number: int64(item)})
+	return err
+}
+
+// GetItem finds an item by key and relation, and gives it with its whole key.
+func (c Client) GetItem(ctx context.Context, port int, index string, key []byte, relation int) ([]byte, int32, error) {
+	r, err := c.do(ctx, &Request{Call: "s$get_item", Port: port, Index: index, Key: key, Relation: relation})
+	if err != nil {
+		return nil, 0, err
+	}
+	return r.Key, int32(r.Number), nil
 }
 
 // CreateRecordIndex numbers the records of a sequential file.

@@ -14,6 +14,8 @@ const (
 	KindNumber    = 'n'
 	KindBirth     = 'd'
 	KindKey       = 'k'
+	KindEntry     = 'E'
+	KindItem      = 'T'
 	KindClaim     = 'C'
 	KindName      = 'N'
 	KindAttribute = 'A'
@@ -112,6 +114,13 @@ func String(addr []byte) string {
 		if len(addr) == 1+BirthSize {
 			return fmt.Sprintf("born m%d.%d:%d.%d", binary.BigEndian.Uint32(addr[9:]), binary.BigEndian.Uint32(addr[13:]),
 				binary.BigEndian.Uint64(addr[17:]), binary.BigEndian.Uint32(addr[25:]))
+		}
+	case KindEntry, KindItem:
+		if _, key, of, ok := Entry(addr); ok {
+			if addr[0] == KindItem {
+				return fmt.Sprintf("item %d of key %q", int32(binary.BigEndian.Uint32(of)), key)
+			}
+			return fmt.Sprintf("key %q of the record %s", key, String(append([]byte{KindBirth}, of...)))
 		}
 	case KindDirectory:
 		return "directory " + string(addr[1:])

@@ -288,7 +288,7 @@ var numbers = map[string]int{
 	"beginning": call.PosBeginning, "end": call.PosEnd, "forward": call.PosForward, "backward": call.PosBackward,
 	"prefix": call.RelPrefix, "less": call.RelLess, "le": call.RelLessOrEqual, "eq": call.RelEqual, "greater": call.RelGreater,
 	"ge": call.RelGreaterEqual, "prefix_ge": call.RelPrefixGreater, "first": call.RelFirst, "last": call.RelLast,
-	"dup": call.IndexDuplicates, "separate": call.IndexSeparateKey, "item": call.IndexItem, "here": call.IndexHere,
+	"dup": call.IndexDuplicates, "separate": call.IndexSeparateKey, "item": call.IndexItem, "here": call.IndexHere, "null": call.IndexNullKeys,
 }
 
 // request reads a call's arguments.

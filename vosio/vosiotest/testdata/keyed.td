@@ -23,7 +23,7 @@ ok
 ok
 e$index_exists
 e$key_too_long
-e$not_available
+ok
 e$index_not_found
 ok port 1
 ok
