@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Report is what a run did and what it checked.
@@ -18,11 +19,18 @@ type Report struct {
 	Txns    int
 	// Conflicts are those that were open in the end, at each module.
 	Conflicts int
-	Trace     uint64 // hash of all that happened
+	// Time is the virtual time that went by, of all modules together.
+	Time  time.Duration
+	Trace uint64 // hash of all that happened
 }
 
-// add sums up runs.
-func (r *Report) add(o *Report) {
+// NewReport is an empty sum.
+func NewReport() *Report {
+	return &Report{Ops: map[string]int{}, Refused: map[string]int{}, Faults: map[string]int{}, Checks: map[string]int{}}
+}
+
+// Add sums up runs.
+func (r *Report) Add(o *Report) {
 	for _, p := range [][2]map[string]int{{r.Ops, o.Ops}, {r.Refused, o.Refused}, {r.Faults, o.Faults}, {r.Checks, o.Checks}} {
 		for k, n := range p[1] {
 			p[0][k] += n
@@ -30,6 +38,7 @@ func (r *Report) add(o *Report) {
 	}
 	r.Txns += o.Txns
 	r.Conflicts += o.Conflicts
+	r.Time += o.Time
 }
 
 // String prints what a run did, for people.

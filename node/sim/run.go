@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -16,18 +17,21 @@ type Options struct {
 	Seed    uint64
 	Modules int // 2 to 5; 0: the seed says
 	Steps   int // operations and faults; 0: the seed says
-	Out     func(string)
+	// Pause is the greatest time between two of them, in virtual time; 0: 25 ms.
+	Pause time.Duration
+	Out   func(string)
 }
 
 // Failure is a broken invariant.
 type Failure struct {
 	Seed  uint64
+	Steps int
 	Err   error
 	Trace string // the last of what happened
 }
 
 func (f *Failure) Error() string {
-	return fmt.Sprintf("%v\nagain: go test ./node/sim -run TestSeed -seed=%d -v", f.Err, f.Seed)
+	return fmt.Sprintf("seed %d, after %d steps: %v", f.Seed, f.Steps, f.Err)
 }
 
 func (f *Failure) Unwrap() error { return f.Err }
@@ -43,24 +47,51 @@ func Run(o Options) (*Report, error) {
 	if o.Steps == 0 {
 		o.Steps = 100 + w.rand("options").IntN(200)
 	}
+	if o.Pause == 0 {
+		o.Pause = 25 * time.Millisecond
+	}
 	e := newMesh(w, o.Modules)
 	policies := []control.SharePolicy{{}, {Policy: "earliest"}, {Policy: "rank", Rank: []origin.Module{3, 1}}, {Policy: "ask"}}
 	policy := policies[w.rand("policy").IntN(len(policies))]
 	e.policy = func(string, uint64) control.SharePolicy { return policy }
 	defer e.close()
-	r := &Report{Seed: o.Seed, Modules: o.Modules, Ops: map[string]int{}, Refused: map[string]int{}, Faults: map[string]int{}, Checks: e.oracle.checks}
+	r := NewReport()
+	r.Seed, r.Modules, r.Checks = o.Seed, o.Modules, e.oracle.checks
 	e.report = r
-	err := e.run(o.Steps)
-	r.Txns, r.Trace = len(e.oracle.txns), w.tail
+	err := e.run(o.Steps, uint64(max(o.Pause.Milliseconds(), 1)))
+	r.Txns, r.Trace, r.Time = len(e.oracle.txns), w.tail, time.Duration(w.now)*time.Millisecond*time.Duration(o.Modules)
 	r.Faults["frames held up"], r.Faults["frames doubled"], r.Faults["frames lost with their connection"] = e.net.held, e.net.doubled, e.net.lost
 	if err != nil {
-		return r, &Failure{o.Seed, err, w.traceText()}
+		return r, &Failure{o.Seed, o.Steps, err, w.traceText()}
 	}
 	return r, nil
 }
 
+// Shrink looks for a shorter run of a failing seed: the beginning of it that
+// still fails. It gives the last that did, and its options; tries bounds how
+// often it runs.
+func Shrink(o Options, f *Failure, tries int) (Options, *Failure) {
+	o.Steps = f.Steps
+	for cut := o.Steps / 2; cut > 0 && tries > 0; tries-- {
+		less := o
+		less.Steps -= cut
+		var g *Failure
+		if _, err := Run(less); less.Steps > 0 && errors.As(err, &g) {
+			o, f = less, g
+			cut = min(cut, o.Steps/2)
+		} else {
+			cut /= 2
+		}
+	}
+	return o, f
+}
+
+// broken is for tests of what becomes of failures: it is asked before each
+// step. Nil in every real run.
+var broken func(e *mesh, step int) error
+
 // run is the plan of a random run.
-func (e *mesh) run(steps int) error {
+func (e *mesh) run(steps int, pause uint64) error {
 	r := e.w.rand("plan")
 	for _, m := range e.ms {
 		m.skew = time.Duration(r.IntN(4000)-2000) * time.Millisecond
@@ -73,11 +104,14 @@ func (e *mesh) run(steps int) error {
 			_ = e.call(e.ms[r.IntN(len(e.ms))], "create "+f.name, func(p *program) error { return p.create(f.name, f.kind) })
 		}
 	}
-	for range steps {
+	for step := range steps {
+		if broken != nil {
+			e.must(broken(e, step))
+		}
 		if e.err != nil {
 			return e.err
 		}
-		e.w.until(e.w.now + r.Uint64N(25))
+		e.w.until(e.w.now + r.Uint64N(pause))
 		if r.IntN(100) < 12 {
 			e.fault(r)
 		} else {

@@ -27,7 +27,7 @@ func TestSeed(t *testing.T) {
 			out = func(s string) { fmt.Println(s) }
 		}
 	}
-	total := &Report{Ops: map[string]int{}, Refused: map[string]int{}, Faults: map[string]int{}, Checks: map[string]int{}}
+	total := NewReport()
 	for s := from; s < from+uint64(n); s++ {
 		r, err := Run(Options{Seed: s, Out: out})
 		t.Log(r)
@@ -39,10 +39,11 @@ func TestSeed(t *testing.T) {
 					t.Logf("the last of what happened is in %s", file)
 				}
 			}
-			t.Fatal(err)
+			t.Fatalf("%v\nagain: go test ./node/sim -run TestSeed -seed=%d -v", err, s)
 		}
-		total.add(r)
+		total.Add(r)
 	}
+	t.Logf("%.2f cluster-hours", total.Time.Hours())
 	if n > 10 {
 		// A budget of runs that meets no fault of a kind, or checks nothing,
 		// proves less than it says.
@@ -76,6 +77,29 @@ func TestReplay(t *testing.T) {
 		if a.Trace != b.Trace || a.Txns != b.Txns {
 			t.Errorf("seed %d: %v and %v", s, a, b)
 		}
+	}
+}
+
+// TestShrink: of a run that fails the shortest beginning is found, and it fails
+// alike.
+func TestShrink(t *testing.T) {
+	planted := errors.New("planted")
+	broken = func(e *mesh, step int) error {
+		if step > 37 {
+			return planted
+		}
+		return nil
+	}
+	defer func() { broken = nil }()
+	o := Options{Seed: 5, Modules: 2, Steps: 200}
+	_, err := Run(o)
+	var f *Failure
+	if !errors.As(err, &f) || f.Steps != 200 {
+		t.Fatal(err)
+	}
+	o, f = Shrink(o, f, 40)
+	if o.Steps != 39 || f.Steps != 39 || !errors.Is(f.Err, planted) {
+		t.Errorf("%d steps: %v", o.Steps, f)
 	}
 }
 
