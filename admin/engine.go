@@ -23,6 +23,7 @@ type Engine interface {
 	Files(ctx context.Context, under string) ([]File, error)
 	File(ctx context.Context, path string) (*File, error)
 	Digest(ctx context.Context, path string) (*Digest, error)
+	Queues(ctx context.Context, under string) ([]Queue, error)
 	History(ctx context.Context, path, key string) ([]Change, error)
 	// Journal gives changes to emit in local order until it ends, or with
 	// Follow until ctx does.

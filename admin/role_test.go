@@ -36,6 +36,7 @@ func (nothing) ControlApply(context.Context, ControlChange) (*ControlPlan, error
 }
 func (nothing) CaughtUp(context.Context, CaughtUpRequest) (*CaughtUp, error) { return nil, errNothing }
 func (nothing) Files(context.Context, string) ([]File, error)                { return nil, errNothing }
+func (nothing) Queues(context.Context, string) ([]Queue, error)              { return nil, errNothing }
 func (nothing) File(context.Context, string) (*File, error)                  { return nil, errNothing }
 func (nothing) Digest(context.Context, string) (*Digest, error)              { return nil, errNothing }
 func (nothing) History(context.Context, string, string) ([]Change, error)    { return nil, errNothing }

@@ -99,6 +99,13 @@ func (a *API) routes() {
 		}) ([]File, error) {
 			return e.Files(ctx, in.Under)
 		})
+	register(a, get("queues", "/v1/queues", "The queues of the module", Viewer), nil,
+		func(ctx context.Context, in *struct {
+			Module string `query:"module" doc:"Have this member answer"`
+			Under  string `query:"under" doc:"A path, of a queue or what is above it; left out: the whole module"`
+		}) ([]Queue, error) {
+			return e.Queues(ctx, in.Under)
+		})
 	register(a, get("file", "/v1/file", "One file", Viewer), nil,
 		func(ctx context.Context, in *fileInput) (*File, error) { return e.File(ctx, in.Path) })
 	register(a, get("file-digest", "/v1/file/digest", "The digest of a file", Viewer), nil,

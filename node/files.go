@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"drmesh/admin"
@@ -21,6 +22,39 @@ func (e engine) Files(_ context.Context, under string) ([]admin.File, error) {
 	out := []admin.File{}
 	for _, f := range e.n.eng.Files(under) {
 		out = append(out, fileOf(f))
+	}
+	return out, nil
+}
+
+// Queues implements admin.Engine.
+func (e engine) Queues(_ context.Context, under string) ([]admin.Queue, error) {
+	eng := e.n.eng
+	if under != "" {
+		full, err := eng.FullPath(under)
+		if err != nil {
+			return nil, explain(err)
+		}
+		under = full
+	}
+	files := eng.Files(under)
+	if f, err := eng.Info(under); under != "" && err == nil {
+		files = append(files, f)
+	}
+	out := []admin.Queue{}
+	for _, f := range files {
+		i, err := eng.QueueInfo(f.Path)
+		if errors.Is(err, call.InvalidFileType) || errors.Is(err, call.ObjectNotFound) {
+			continue // no queue, or gone meanwhile
+		}
+		if err != nil {
+			return nil, explain(err)
+		}
+		q := admin.Queue{Path: i.Path, Share: f.Share, Kind: i.Kind, Depth: i.Depth, Bytes: i.Bytes, Limit: i.Limit, Protected: i.Protected,
+			Servers: i.Servers, Requesters: i.Requesters, Delivers: i.Delivers}
+		if !i.First.IsZero() {
+			q.First = &i.First
+		}
+		out = append(out, q)
 	}
 	return out, nil
 }

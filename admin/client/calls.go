@@ -69,6 +69,12 @@ func (c *Client) Files(ctx context.Context, under string) ([]admin.File, error) 
 	return ask[[]admin.File](ctx, c, "/v1/files", url.Values{"under": {under}})
 }
 
+// Queues lists the queues below a path, or at it; of the whole module if it is
+// empty.
+func (c *Client) Queues(ctx context.Context, under string) ([]admin.Queue, error) {
+	return ask[[]admin.Queue](ctx, c, "/v1/queues", url.Values{"under": {under}})
+}
+
 // File describes one file.
 func (c *Client) File(ctx context.Context, path string) (*admin.File, error) {
 	return ask[*admin.File](ctx, c, "/v1/file", url.Values{"path": {path}})

@@ -52,10 +52,11 @@ type vosDone struct {
 }
 
 var vosCommands = []vosCommand{
-	{name: "create_file", args: "PATH [-organization KIND] [-record_size N] [-extent_size N]", short: "Make an empty file", least: 1, most: 1, run: vosCreateFile,
+	{name: "create_file", args: "PATH [-organization KIND] [-record_size N] [-extent_size N] [-queue KIND]", short: "Make an empty file, or a queue", least: 1, most: 1, run: vosCreateFile,
 		switches: []vosSwitch{{name: "organization", value: "fixed, relative, sequential or stream", help: "sequential unless given"},
 			{name: "record_size", value: "bytes", help: "the length of fixed records, the greatest of relative ones"},
-			{name: "extent_size", value: "blocks", help: "accepted; space is taken as it is needed"}}},
+			{name: "extent_size", value: "blocks", help: "accepted; space is taken as it is needed"},
+			{name: "queue", value: "message, one_way, server or direct", help: "make a queue; server and direct ones are of this module alone"}}},
 	{name: "create_dir", args: "PATH", short: "Make a directory", least: 1, most: 1, run: vosCreateDir},
 	{name: "copy_file", args: "SOURCE TARGET [-delete | -truncate] [-brief]", short: "Copy files: records, indexes and attributes", least: 2, most: 2, run: vosCopyFile,
 		switches: []vosSwitch{{name: "delete", help: "delete a target that exists first"}, {name: "truncate", help: "empty a target that exists first"}, {name: "brief", help: "say nothing of each file"}}},
@@ -270,6 +271,15 @@ func vosCreateFile(r *vosRun) error {
 	org, ok := orgs[kind]
 	if !ok {
 		return usage("%s: -organization %s: give fixed, relative, sequential or stream", r.name, kind)
+	}
+	if r.has("queue") {
+		if r.has("organization") || r.has("record_size") {
+			return usage("%s: -queue goes with neither -organization nor -record_size", r.name)
+		}
+		queues := map[string]int{"message": call.OrgMsgQueue, "one_way": call.OrgOneWayQueue, "server": call.OrgServerQueue, "direct": call.OrgDirectQueue}
+		if org, ok = queues[r.text("queue", "")]; !ok {
+			return usage("%s: -queue %s: give message, one_way, server or direct", r.name, r.text("queue", ""))
+		}
 	}
 	size, err := r.number(r.name, "record_size", 0)
 	if err != nil {
