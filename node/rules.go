@@ -61,10 +61,23 @@ func (n *Node) newRules(st *control.State) *rules {
 		if g := st.Tables().GroupRule(s.Group); g != nil {
 			s.Acknowledge = n.acknowledger(owned, newScope(st.Tables(), s.Group, self), g.GoOn)
 		}
+		s.Several = writtenBeside(st, s.Group, self)
 		r.shares = append(r.shares, s)
 		r.byName[s.Name] = s
 	}
 	return r
+}
+
+// writtenBeside tells whether another module may write a group at the same time
+// as this one.
+func writtenBeside(st *control.State, g origin.Group, self origin.Module) bool {
+	t := st.Tables()
+	for _, m := range t.Holders(g) {
+		if m != self && t.MayOriginate(g, m) && (!st.Owned(g) || t.Supplements(g, m) || t.Supplements(g, self)) {
+			return true
+		}
+	}
+	return false
 }
 
 // consumed says who takes messages off the queues of a group that all write.

@@ -23,7 +23,7 @@ import (
 func TestManyProgramsAndTheirDeaths(t *testing.T) {
 	const accounts, programs = 8, 6
 	rounds := 60
-	m := openModule(t, 1, true, nil)
+	m := openModule(t, 1, true, nil, nil)
 	defer m.close(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()

@@ -240,7 +240,7 @@ func TestPositionsAgainstModel(t *testing.T) {
 	if testing.Short() {
 		seeds = 20
 	}
-	m := openModule(t, 1, false, nil)
+	m := openModule(t, 1, false, nil, nil)
 	defer m.close(t)
 	ctx := context.Background()
 	if err := m.eng.MakeDirs(ctx, root); err != nil {

@@ -117,7 +117,8 @@ type module struct {
 }
 
 // openModule starts a module in memory; wall nil is the machine's clock.
-func openModule(t testing.TB, n int, overSocket bool, wall func() time.Time) *module {
+// rules nil is one share that nobody else writes.
+func openModule(t testing.TB, n int, overSocket bool, wall func() time.Time, rules vosio.Rules) *module {
 	t.Helper()
 	db, err := pebble.Open("db", &pebble.Options{FS: vfs.NewMem(), FormatMajorVersion: pebble.FormatNewest, Logger: silent{}})
 	if err != nil {
@@ -128,7 +129,10 @@ func openModule(t testing.TB, n int, overSocket bool, wall func() time.Time) *mo
 		t.Fatal(err)
 	}
 	m := origin.Module(n)
-	eng, err := vosio.Open(vosio.Config{DB: db, Journal: j, Clock: clock.New(wall, 0), Rules: newMainShare(m), Self: m,
+	if rules == nil {
+		rules = newMainShare(m)
+	}
+	eng, err := vosio.Open(vosio.Config{DB: db, Journal: j, Clock: clock.New(wall, 0), Rules: rules, Self: m,
 		Name: fmt.Sprintf("%%s#m%d", n), Decide: latest})
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +224,10 @@ func runTranscript(t *testing.T, file string, h how, worked map[string]bool) {
 	wall := func() time.Time { return time.UnixMilli(now.Add(1)) }
 	at := func(n int) *module {
 		if modules[n] == nil {
-			modules[n] = openModule(t, n, h.overSocket, wall)
+			rules := newMainShare(origin.Module(n))
+			// As several modules may write it, in one transcript.
+			rules.s.Several = filepath.Base(file) == "numbers_mirrored.td"
+			modules[n] = openModule(t, n, h.overSocket, wall, rules)
 			for _, d := range []string{root, own} {
 				if err := modules[n].eng.MakeDirs(context.Background(), d); err != nil {
 					t.Fatal(err)
