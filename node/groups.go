@@ -52,6 +52,13 @@ func (n *Node) isReady(g origin.Group) bool {
 	return n.ready[g]
 }
 
+// whole reports whether no snapshot of the group is waited for here.
+func (n *Node) whole(g origin.Group) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.need[g] == ""
+}
+
 // setGroup notes the state of a group.
 func setGroup(b pebble.Writer, g origin.Group, state byte) error {
 	return b.Set(groupKey(g), []byte{state}, pebble.Sync)

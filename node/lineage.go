@@ -214,14 +214,22 @@ func (n *Node) superseded() error {
 
 // serveFollow gives the control state to a member that may be of another
 // lineage.
-func (n *Node) serveFollow(_ context.Context, peer origin.Module, s quicnet.Stream) {
+func (n *Node) serveFollow(ctx context.Context, peer origin.Module, s quicnet.Stream) {
 	defer s.Close()
 	st := n.ctl.state()
-	if m, ok := st.Member(peer); !ok || !m.Standing() || !n.giving.TryLock() {
+	if m, ok := st.Member(peer); !ok || !m.Standing() {
 		s.Reset()
 		return
 	}
-	defer n.giving.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	select {
+	case n.giving <- struct{}{}:
+		defer func() { <-n.giving }()
+	case <-ctx.Done():
+		s.Reset()
+		return
+	}
 	b, err := st.Snapshot()
 	if err != nil {
 		s.Reset()

@@ -340,6 +340,10 @@ func (e engine) LostFile(_ context.Context, name string) (*admin.LostFile, error
 	if err != nil {
 		return nil, err
 	}
+	if g, ok := e.n.ctl.state().Group(f.Group); ok && !e.n.whole(g.Number) {
+		// What stands now is half undone, half taken over: no verdict holds.
+		return nil, failure(admin.Precondition, "rolling_back", "wait until \"drmesh status\" says serving", "%s takes the group %s from a neighbour", e.n.dir.Module, f.Group)
+	}
 	return f, e.n.judge(f)
 }
 

@@ -78,7 +78,7 @@ type Node struct {
 	newer    chan struct{}         // capacity 1: fenced was set
 	restart  chan struct{}         // closed when the node is to be served anew
 	again    sync.Once             // closes restart
-	giving   sync.Mutex            // one control state at a time is given to who may be of another lineage
+	giving   chan struct{}         // capacity 1, full: a control state is given to who may be of another lineage
 	losing   sync.Mutex            // one change of lost-transaction files at a time
 	lost     chan struct{}         // capacity 1: lost-transaction files changed
 	beyond   atomic.Int64          // txns that came and lie beyond their stream's end
@@ -157,7 +157,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		}
 		d.Admin = o.Admin
 	}
-	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
+	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), giving: make(chan struct{}, 1), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, sealed: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.version = o.version; n.version == "" {
