@@ -6,9 +6,11 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"drmesh/admin"
+	"drmesh/origin"
 )
 
 // besideMesh is a mesh with a group that %east#m1 owns, %west#m1 may own, and
@@ -226,6 +228,17 @@ func testFollowers(t *testing.T, stay bool) {
 	for _, n := range []*Node{p, q} {
 		if s := ownStream(n.ctl.state(), ledgerGroup(n), n.dir.Number); s.Incarnation != 2 {
 			t.Errorf("%s writes %v, expected incarnation 2", n.dir.Module, s)
+		}
+	}
+	// Who has not undone it yet tells of more of a stream that has ended: that is
+	// no copy restored.
+	for _, n := range []*Node{p, east} {
+		ended := origin.Stream{Group: ledgerGroup(n), Module: n.dir.Number, Incarnation: 1}
+		sink{n}.Ahead(q.dir.Number, ended, 1000)
+		for _, x := range status(t, n).Alarms {
+			if strings.Contains(x, "not current") {
+				t.Errorf("alarm at %s: %s", n.dir.Module, x)
+			}
 		}
 	}
 	if !stay {

@@ -279,6 +279,9 @@ func (s sink) Fork(from origin.Module, st origin.Stream, seq origin.Seq, ours, t
 // Ahead implements mesh.Sink.
 func (s sink) Ahead(from origin.Module, st origin.Stream, theirs origin.Seq) {
 	n := s.n
+	if end, ended := n.ctl.state().End(st); ended && n.j.Tail(st).Seq >= end.Seq {
+		return // they have not undone yet what lies beyond the end
+	}
 	n.setNotCurrent(st, fmt.Sprintf("module %s has %d txns of it, this directory %d: it was restored from a copy", n.moduleName(from), theirs, n.j.Tail(st).Seq))
 }
 
