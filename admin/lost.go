@@ -27,13 +27,16 @@ type LostFile struct {
 	End    uint64 `json:"end"`   // number of its last txn that counts
 	// Origin is the supplementary module that wrote them; its numbers count what
 	// it wrote. Empty: the owner did.
-	Origin  string    `json:"origin,omitempty"`
-	Module  string    `json:"module"` // where they were undone
-	Made    time.Time `json:"made"`
-	Open    bool      `json:"open"` // some are neither made good nor discarded
-	Txns    int       `json:"txns"`
-	Replays int       `json:"replayed"`
-	Given   int       `json:"discarded"`
+	Origin string    `json:"origin,omitempty"`
+	Module string    `json:"module"` // where they were undone
+	Made   time.Time `json:"made"`
+	Open   bool      `json:"open"` // some are neither made good nor discarded
+	// Offer says that what is safe is still to be offered to the group's owner, by
+	// the module itself.
+	Offer   bool `json:"offer,omitempty"`
+	Txns    int  `json:"txns"`
+	Replays int  `json:"replayed"`
+	Given   int  `json:"discarded"`
 	// Digest is the SHA-256 of what does not change in it, in hex; control has
 	// it too.
 	Digest string `json:"digest,omitempty"`

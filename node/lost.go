@@ -72,6 +72,8 @@ func (n *Node) lostHeader(st *control.State, o overrun) (f *admin.LostFile, base
 	case owners:
 		base = t.Base
 		f.Name = fmt.Sprintf("%s.%d.%d", f.Group, t.Epoch, n.dir.Number)
+		rule := st.Tables().GroupRule(o.stream.Group)
+		f.Offer = rule != nil && !rule.Divert && t.Owner == n.dir.Number
 	case st.Beside(o.stream):
 		// The epoch is that of the owner whose lost txns these follow.
 		if t, err = n.causeOf(st, o); err != nil {
@@ -439,6 +441,7 @@ func (e engine) LostReplay(ctx context.Context, r admin.LostChange) (*admin.Lost
 			out.Left++
 		}
 	}
+	f.Offer = false
 	if err := n.writeLost(f); err != nil {
 		return nil, err
 	}
@@ -542,28 +545,48 @@ func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err er
 	return admin.LostSafe, nil
 }
 
-// mergeLost has the owner take the safe ones again by itself, where the group
-// says so: those of this module's own making, so that each is offered once.
+// offerLost has the owner take again, by itself, what is safe of this module's
+// own lost txns, where the group said so when they were undone: each file once.
 // What followed lost txns at a supplementary module is left to people: it was
-// undone since it may rest on what is not there any more.
-func (n *Node) mergeLost(o overrun) {
-	rule := n.ctl.state().Tables().GroupRule(o.stream.Group)
-	t, ok := n.ctl.state().TermOf(o.stream)
-	if rule == nil || rule.Divert || !ok || o.stream.Module != n.dir.Number {
-		return
+// undone since it may rest on what is not there any more. done: nothing is left
+// to be offered.
+func (n *Node) offerLost() (done bool) {
+	names, err := n.lostNames()
+	if err != nil {
+		return false
 	}
-	name := fmt.Sprintf("%s.%d.%d", n.ctl.state().GroupName(o.stream.Group), t.Epoch, n.dir.Number)
+	done = true
+	for _, name := range names {
+		f, err := n.readLost(name)
+		if err != nil || !f.Offer || !f.Open {
+			continue // what cannot be read is an alarm elsewhere
+		}
+		st := n.ctl.state()
+		g, ok := st.Group(f.Group)
+		if !ok || !n.isReady(g.Number) || len(overruns(st, g.Number, n.j.Tails())) > 0 {
+			done = false // they are not undone yet
+			continue
+		}
+		done = n.mergeLost(name) && done
+	}
+	return done
+}
+
+func (n *Node) mergeLost(name string) (done bool) {
 	ctx, cancel := context.WithTimeout(n.ctx, time.Minute)
 	defer cancel()
+	key := "lost transactions in " + name
 	r, err := engine{n}.LostReplay(ctx, admin.LostChange{Name: name, Safe: true})
 	if err != nil {
 		if n.ctx.Err() == nil {
-			n.alarm("lost transactions in "+name, "they were not offered to the owner: "+err.Error())
+			n.alarm(key, "they were not offered to the owner yet: "+err.Error())
 		}
-		return
+		return false
 	}
+	n.clearAlarm(key)
 	n.log.Warn("lost transactions were offered to the owner", "file", name, "replayed", r.Replayed, "superseded", r.Superseded, "left", r.Left)
 	if r.Left > 0 {
-		n.alarm("lost transactions in "+name, fmt.Sprintf("%d conflict with what stands now: see \"drmesh lost show %s\"", r.Left, name))
+		n.alarm(key, fmt.Sprintf("%d conflict with what stands now: see \"drmesh lost show %s\"", r.Left, name))
 	}
+	return true
 }

@@ -27,7 +27,7 @@ const lostAgain = 2 * time.Second
 // became of its transactions, and what stands now.
 func lostDigest(f *admin.LostFile) string {
 	c := *f
-	c.Open, c.Txns, c.Replays, c.Given, c.Digest = false, 0, 0, 0, ""
+	c.Open, c.Offer, c.Txns, c.Replays, c.Given, c.Digest = false, false, 0, 0, 0, ""
 	c.Transactions = slices.Clone(f.Transactions)
 	for i := range c.Transactions {
 		t := &c.Transactions[i]
@@ -94,8 +94,8 @@ func (n *Node) nudgeLost() {
 	}
 }
 
-// lostLoop has control know of the lost-transaction files here. It ends with
-// the node.
+// lostLoop has control know of the lost-transaction files here, and offers to
+// the owner what is to be offered. It ends with the node.
 func (n *Node) lostLoop() {
 	defer n.wg.Done()
 	n.nudgeLost() // what a crash kept from being told
@@ -105,7 +105,8 @@ func (n *Node) lostLoop() {
 			return
 		case <-n.lost:
 		}
-		if n.tellAllLost() {
+		told := n.tellAllLost()
+		if n.offerLost() && told {
 			continue
 		}
 		select {

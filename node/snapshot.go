@@ -223,7 +223,6 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	var in *vosio.Install
 	var streams []snapshotStream
 	var have, from origin.Vector
-	var over []overrun
 	var rewound []func()
 	err = n.mesh.FetchSnapshot(ctx, peer, req, func(chunk []byte) error {
 		if len(chunk) == 0 {
@@ -239,7 +238,8 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 			}
 			in, err = n.eng.BeginInstall(g, shares, func(h origin.Vector, b *pebble.Batch) error {
 				st := n.ctl.state()
-				have, over, rewound = h, overruns(st, g, h), nil
+				over := overruns(st, g, h)
+				have, rewound = h, nil
 				if cuts, err := n.followers(st, g, h); err != nil || len(cuts) > 0 {
 					return errors.Join(err, errFollowers)
 				}
@@ -346,9 +346,7 @@ func (n *Node) fetchFrom(g origin.Group, peer origin.Module) error {
 	n.j.MarkDurable(pos)
 	n.log.Info("a group's state was taken over", "group", n.ctl.state().GroupName(g), "from", n.moduleName(peer))
 	n.openGroup(g)
-	for _, o := range over {
-		n.wg.Go(func() { n.mergeLost(o) })
-	}
+	n.nudgeLost()
 	return nil
 }
 
