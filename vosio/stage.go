@@ -61,10 +61,17 @@ type claimKey struct {
 	key string
 }
 
+// maxScratch is how many operations a tx keeps room for from one request to the
+// next.
+const maxScratch = 4096
+
 func (t *tx) reset(c *committer, r *request) {
 	t.c, t.e, t.req = c, c.e, r
 	t.r, t.b = c.e.db, c.b
 	t.share, t.txn, t.ctx = nil, nil, nil
+	if cap(t.plan) > maxScratch || cap(t.own.Ops) > maxScratch || cap(t.arena) > maxScratch<<8 || cap(t.entry) > maxScratch<<8 {
+		t.plan, t.own.Ops, t.arena, t.entry = nil, nil, nil, nil
+	}
 	t.plan = t.plan[:0]
 	t.recheck = t.recheck[:0]
 	t.arena = t.arena[:0]
@@ -239,6 +246,8 @@ func (t *tx) runChanges() error {
 		t.req.out = make([]committed, len(chs))
 	}
 	t.req.out = t.req.out[:len(chs)]
+	t.plan = slices.Grow(t.plan, len(chs))
+	t.own.Ops = slices.Grow(t.own.Ops, len(chs))
 	// Changes of shared files come first: they alone go into the entry, and
 	// an operation's index is part of its dot.
 	shared := 0

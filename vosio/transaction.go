@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -303,6 +304,9 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 	for _, x := range t.reads {
 		expect = append(expect, x)
 	}
+	// The committer has what is in it: of a large transaction, better not twice.
+	t.overlay.Close()
+	t.overlay, t.net, t.byAddr = p.e.overlay(), nil, nil
 	out, err := p.e.commitIf(ctx, p.name, chs, expect)
 	if len(chs) == 0 {
 		err = p.e.stands(expect)
@@ -331,9 +335,17 @@ func (p *Process) commitTransaction(ctx context.Context, _ *call.Request, _ *cal
 	p.losses = 0
 	// Records that had provisional addresses and births have their own now.
 	at := map[string]committed{}
-	for i, k := range of {
-		at[k] = out[i]
+	for _, x := range p.ports {
+		if x.isOpen && x.cur != nil && t.touched[x.file] {
+			at[t.key(x.file, x.cur.addr)] = committed{}
+		}
 	}
+	for i, k := range of {
+		if _, stands := at[k]; stands {
+			at[k] = out[i]
+		}
+	}
+	maps.DeleteFunc(at, func(_ string, c committed) bool { return c.addr == nil })
 	for _, x := range p.ports {
 		if x.isOpen && t.touched[x.file] {
 			if err := p.settle(x, at); err != nil {
@@ -380,6 +392,7 @@ func (t *transaction) changes() (chs []change, of []string) {
 			tangle(n)
 		}
 	}
+	chs, of = make([]change, 0, len(t.net)), make([]string, 0, len(t.net))
 	add := func(ch change, k string) {
 		if ch.file.separate {
 			if n := to[k]; n != nil && isRecord(n.at) {

@@ -53,7 +53,6 @@ a: attach_event path=%s#d>main>f
 a: openpath path=%s#d>main>f io=append lock=implicit access=seq
 a: seq_write p=1 data=one
 a: notify_path path=%s#d>main>f count=7
-a: notify_path path=%s#d>main>f count=-8
 a: wait_event n=1
 ----
 ok number 1
@@ -63,12 +62,11 @@ ok number 1
 ok port 1
 ok
 ok
-ok
-ok {"event":1,"count":2,"status":-8}
+ok {"event":1,"count":1,"status":7}
 
 ship 1 2
 ----
-3 txns
+2 txns
 
 calls
 b: .
@@ -76,6 +74,19 @@ b: all p=1
 ----
 ok {"event":1,"count":1,"status":7}
 one end
+
+calls
+a: notify_path path=%s#d>main>f count=1
+a: notify_path path=%s#d>main>f count=-8
+a: wait_event
+----
+ok
+ok
+ok {"event":1,"count":2,"status":-8}
+
+ship 1 2
+----
+2 txns
 
 # An event may tell of changes, too, of here and of elsewhere.
 calls
@@ -87,7 +98,7 @@ a: wait_event n=2 nowait
 a: seq_write p=1 data=two
 a: wait_event
 ----
-ok {"event":1,"count":1,"status":-8}
+ok {"event":1,"count":2,"status":-8}
 ok number 2
 b waits
 ok number 2
