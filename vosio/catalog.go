@@ -45,7 +45,9 @@ type fileStat struct {
 	foreign  atomic.Int64 // records whose address is neither number nor identity key, in a keyed file
 	withheld atomic.Int64
 	parked   atomic.Int64
-	queue    *queueStat // of a queue of registers; nil of others
+	// generation rises with each batch that changes the file; see kept.go.
+	generation atomic.Uint64
+	queue      *queueStat // of a queue of registers; nil of others
 	// lowest is a relative file's record number below which all are in use, as
 	// far as is known. Owned by the committer.
 	lowest int64

@@ -465,6 +465,7 @@ func (c *committer) cut() {
 		if err := e.db.Apply(c.b, opt); err != nil {
 			e.fatal("commit", err)
 		}
+		c.changed()
 		e.unsynced = append(e.unsynced, f.vector...)
 		if f.sync {
 			e.markInline()
@@ -481,12 +482,14 @@ func (c *committer) cut() {
 		if err := e.db.ApplyNoSyncWait(c.b, pebble.Sync); err != nil {
 			e.fatal("commit", err)
 		}
+		c.changed()
 		c.flying, c.cutAt = true, time.Now()
 		e.acks <- f
 	} else {
 		if err := e.db.Apply(c.b, pebble.NoSync); err != nil {
 			e.fatal("commit", err)
 		}
+		c.changed()
 		for _, w := range f.waiters {
 			w.acknowledge()
 		}
@@ -512,6 +515,13 @@ func (c *committer) cut() {
 	c.notices = c.notices[:0]
 	clear(c.stats)
 	c.scanDue()
+}
+
+// changed tells the readers of the batch's files: it can be read now.
+func (c *committer) changed() {
+	for f := range c.stats {
+		f.stat.generation.Add(1)
+	}
 }
 
 // keyLocalSeq holds the last number given to a change of an unshared file.

@@ -2,6 +2,7 @@ package vosio
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -69,18 +70,21 @@ type spot []byte
 // scanner walks a file in an order: physical (index nil) or of an index. It
 // sees one moment of its reader. Close it.
 type scanner struct {
-	e      *Engine
-	r      pebble.Reader
-	f      *file
-	ix     *index
-	it     *pebble.Iterator
-	prefix []byte
-	direct bool // the order's keys are the registers
-	stable bool // records that were born above below are passed over
-	below  origin.Stamp
-	cur    rec
-	err    error
-	buf    []byte
+	e  *Engine
+	r  pebble.Reader
+	f  *file
+	ix *index
+	it *pebble.Iterator
+	// registers sees the same moment; nil: they are read one by one.
+	registers *pebble.Iterator
+	prefix    []byte
+	direct    bool // the order's keys are the registers
+	stable    bool // records that were born above below are passed over
+	below     origin.Stamp
+	cur       rec
+	err       error
+	buf       []byte
+	key       []byte // of a register
 }
 
 // scan opens a scanner. ix nil is physical order: record number, or birth.
@@ -110,6 +114,9 @@ func (e *Engine) scan(r pebble.Reader, f *file, ix *index) (*scanner, error) {
 // Close frees the scanner; it gives the first error met.
 func (s *scanner) Close() error {
 	err := s.it.Close()
+	if s.registers != nil {
+		err = errors.Join(err, s.registers.Close())
+	}
 	if s.err != nil {
 		return s.err
 	}
@@ -159,6 +166,9 @@ func (s *scanner) SeekLT(k []byte) bool { return s.backward(s.it.SeekLT(s.at(k))
 func (s *scanner) After(k spot) bool {
 	if len(k) == 0 {
 		return s.First()
+	}
+	if s.it.Valid() && bytes.Equal(s.it.Key()[len(s.prefix):], k) {
+		return s.Next() // it stands there still
 	}
 	ok := s.it.SeekGE(s.at(k))
 	if ok && bytes.Equal(s.it.Key(), s.buf) {
@@ -254,13 +264,29 @@ func (s *scanner) take() bool {
 		s.cur = rec{addr: slices.Clone(rest[n:])}
 		return len(s.cur.addr) == 4
 	}
-	r, ok, err := s.e.record(s.r, s.f, rest[n:])
+	r, ok, err := s.register(rest[n:])
 	s.fail(err)
 	if s.ix != nil && s.ix.given() {
 		r.entry, r.via = slices.Clone(rest), s.ix.number
 	}
 	s.cur = r
 	return ok && err == nil && !(s.stable && r.birth.Stamp > s.below)
+}
+
+// register reads the record at an address, of the scanner's moment.
+func (s *scanner) register(addr []byte) (rec, bool, error) {
+	if s.registers == nil {
+		return s.e.record(s.r, s.f, addr)
+	}
+	s.key = append(appendFileKey(s.key[:0], keyRegister, s.f.id), addr...)
+	if !s.registers.SeekGE(s.key) || !bytes.Equal(s.registers.Key(), s.key) {
+		return rec{}, false, s.registers.Error()
+	}
+	v, err := s.registers.ValueAndErr()
+	if err != nil {
+		return rec{}, false, err
+	}
+	return s.e.decodeRecord(s.r, s.f, addr, slices.Clone(v))
 }
 
 // recordCount is how many records a reader can find.

@@ -16,6 +16,7 @@ import (
 // derive brings index entries, physical order, counts and parking in line with
 // a register whose visible version changed from old to now; either may be nil.
 func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
+	t.c.stats[f] = struct{}{} // also where another version than the visible one came or went
 	if old != nil && now != nil && old.Dot == now.Dot || old == nil && now == nil {
 		return nil
 	}
@@ -25,7 +26,6 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 		}
 		return nil
 	}
-	t.c.stats[f] = struct{}{}
 	wasParked := false
 	if old != nil && f.stat.parked.Load() > 0 {
 		var err error

@@ -82,7 +82,7 @@ type Engine struct {
 	landed chan struct{} // capacity 1: a flush ended
 	closed chan struct{}
 	once   sync.Once
-	wg     sync.WaitGroup // committer and acknowledger
+	wg     sync.WaitGroup // committer, acknowledger, sweep
 
 	inline   sync.Mutex // Inline: the committer's turn; guards the next two
 	lazy     bool
@@ -92,6 +92,11 @@ type Engine struct {
 	full atomic.Bool  // local writes to shared files get e$disk_full
 	slow atomic.Int64 // nanoseconds that each of them waits
 	open atomic.Int64 // transactions
+
+	// epoch rises with what changes files otherwise than by batches of txns; see
+	// kept.go.
+	epoch atomic.Uint64
+	keeps atomic.Int64 // scanners that ports keep
 
 	procs struct {
 		sync.Mutex
@@ -151,7 +156,8 @@ func Open(cfg Config) (*Engine, error) {
 	e.acct = acct
 	e.c.init(e)
 	if !cfg.Inline {
-		e.wg.Add(2)
+		e.wg.Add(3)
+		go e.sweepLoop()
 		go e.commitLoop()
 		go e.ackLoop()
 	}

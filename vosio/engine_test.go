@@ -283,7 +283,7 @@ func BenchmarkKeyedWrite(b *testing.B) {
 }
 
 func openEngineDir(t testing.TB, dir string) *testEngine {
-	db, err := pebble.Open(dir, &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}, MemTableSize: 16 << 20})
+	db, err := pebble.Open(dir, &pebble.Options{FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}, MemTableSize: 16 << 20, CacheSize: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,11 +57,11 @@ func padded(ix *index, key []byte) []byte {
 
 // locate finds a record by key and relation.
 func (p *Process) locate(x *port, f *file, ix *index, key []byte, relation int) (*rec, spot, error) {
-	s, err := p.e.scan(p.view(f), f, ix)
+	s, free, err := p.scanner(x, f, ix)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer s.Close()
+	defer free()
 	ok, err := s.find(key, relation)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", x.path, err)

@@ -198,7 +198,7 @@ func (p *Process) seqLockRecord(ctx context.Context, q *call.Request, _ *call.Re
 		return err
 	}
 	return p.lockFound(ctx, q, x, f, ix, func() (*rec, spot, error) {
-		r, at, err := p.seek(x, p.view(f), f, ix, x.next)
+		r, at, err := p.seek(x, f, ix, x.next)
 		if err == nil && r == nil {
 			err = fmt.Errorf("lock a record of %s: %w", x.path, call.EndOfFile)
 		}

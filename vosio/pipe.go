@@ -97,7 +97,7 @@ func (p *Process) readPipe(ctx context.Context, x *port, f *file, q *call.Reques
 		for {
 			// Before the look: who writes the last record and closes is not missed.
 			more := p.e.writers.others(f.id, x)
-			c, _, err := p.seek(x, p.e.db, f, nil, nextPlace{kind: atFirst})
+			c, _, err := p.seek(x, f, nil, nextPlace{kind: atFirst})
 			switch {
 			case err != nil:
 				return false, err

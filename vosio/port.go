@@ -46,6 +46,7 @@ type port struct {
 	// last read, written or positioned to; next is what s$seq_read gives.
 	cur        *rec
 	positioned bool
+	kept       *keptScanner // nil: none
 	next       nextPlace
 	// What reads of this port showed, by register, until written: of late, and
 	// before that.
@@ -150,6 +151,7 @@ func (p *Process) close(ctx context.Context, q *call.Request, _ *call.Reply) err
 }
 
 func (p *Process) closePort(x *port) {
+	p.letGo(x)
 	if x.isOpen && x.mayWrite() == nil && p.e.writers.went(x.file, x) {
 		p.e.watches.happened(x.file) // readers of a pipe may be at its end
 	}

@@ -45,15 +45,15 @@ func (p *Process) scan(x *port, r pebble.Reader, f *file, ix *index) (*scanner, 
 }
 
 // seek finds the record at a place in an order.
-func (p *Process) seek(x *port, r pebble.Reader, f *file, ix *index, n nextPlace) (*rec, spot, error) {
+func (p *Process) seek(x *port, f *file, ix *index, n nextPlace) (*rec, spot, error) {
 	if n.kind == atEnd {
 		return nil, nil, nil
 	}
-	s, err := p.scan(x, r, f, ix)
+	s, free, err := p.scanner(x, f, ix)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer s.Close()
+	defer free()
 	ok := false
 	switch n.kind {
 	case atFirst:
@@ -66,7 +66,8 @@ func (p *Process) seek(x *port, r pebble.Reader, f *file, ix *index, n nextPlace
 	if !ok {
 		return nil, nil, s.Err()
 	}
-	return s.record(), s.spot(), nil
+	r := *s.record()
+	return &r, s.spot(), nil
 }
 
 // take makes a record the current one, as a read does: the next is its
@@ -111,7 +112,7 @@ func (p *Process) readAt(ctx context.Context, x *port, f *file, n nextPlace, end
 		return nil, err
 	}
 	return p.readFound(ctx, x, f, ix, func() (*rec, spot, error) {
-		r, at, err := p.seek(x, p.view(f), f, ix, n)
+		r, at, err := p.seek(x, f, ix, n)
 		if err == nil && r == nil {
 			err = fmt.Errorf("read %s: %w", x.path, end)
 		}
@@ -126,6 +127,9 @@ func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, fi
 		return nil, err
 	}
 	for {
+		// What was found need not be read again under the lock if the file has
+		// not changed meanwhile.
+		was, again := p.e.moment(f), p.view(f) != pebble.Reader(p.e.db)
 		r, at, err := find()
 		if err != nil {
 			return nil, err
@@ -134,9 +138,12 @@ func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, fi
 		if err != nil {
 			return nil, err
 		}
-		now, ok, err := p.e.record(p.view(f), f, r.addr)
-		if ok && err == nil {
-			ok, err = p.e.stillAt(p.view(f), f, ix, &now, at)
+		now, ok := *r, true
+		if again || was != p.e.moment(f) || r.data == nil {
+			now, ok, err = p.e.record(p.view(f), f, r.addr)
+			if ok && err == nil {
+				ok, err = p.e.stillAt(p.view(f), f, ix, &now, at)
+			}
 		}
 		free()
 		if err != nil {

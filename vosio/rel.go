@@ -122,7 +122,7 @@ func (p *Process) relPointFrom(q *call.Request) error {
 	var r *rec
 	var at spot
 	if ok {
-		if r, at, err = p.seek(x, p.view(f), f, nil, nextPlace{atSpot, addr}); err != nil {
+		if r, at, err = p.seek(x, f, nil, nextPlace{atSpot, addr}); err != nil {
 			return err
 		}
 	}

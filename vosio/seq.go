@@ -272,7 +272,7 @@ func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call
 	n := x.next
 	whole := n.kind == atFirst
 	if n.kind == atSpot {
-		r, at, err := p.seek(x, p.e.db, f, ix, nextPlace{kind: atFirst})
+		r, at, err := p.seek(x, f, ix, nextPlace{kind: atFirst})
 		if err != nil {
 			return err
 		}

@@ -245,6 +245,7 @@ func (e *Engine) isTaken(share string) bool {
 
 // Put takes one page in. Keys outside of what Export gives are refused.
 func (i *Install) Put(page []byte) error {
+	defer i.e.epoch.Add(1)
 	b := i.e.db.NewBatch()
 	defer b.Close()
 	err := Pairs(page, func(k, v []byte) error {
@@ -275,6 +276,7 @@ func (i *Install) Put(page []byte) error {
 
 // Build makes what is derived of the pages. It follows the last of them.
 func (i *Install) Build() error {
+	defer i.e.epoch.Add(1)
 	e := i.e
 	for _, s := range i.shares {
 		tmp := newCatalog()
@@ -453,6 +455,7 @@ func (t *tx) restage(txn *origin.Txn, full origin.Context) error {
 // of the streams that the snapshot holds. After it the group is open, and what
 // is written next names those positions.
 func (i *Install) Finish(seal func(b *pebble.Batch) error) error {
+	defer i.e.epoch.Add(1)
 	return i.e.adminSync(func(t *tx) error {
 		if err := seal(t.b); err != nil {
 			return err
@@ -486,6 +489,7 @@ func (e *Engine) adminSync(fn func(t *tx) error) error {
 // build makes index entries, physical order and counts of a file from its
 // registers, in batches.
 func (i *Install) build(f *file) error {
+	defer i.e.epoch.Add(1)
 	b := i.e.db.NewBatch()
 	defer func() { b.Close() }()
 	st := f.stat
@@ -573,6 +577,7 @@ func (i *Install) build(f *file) error {
 
 // number makes the record numbers of a sequential file from its registers.
 func (i *Install) number(f *file) error {
+	defer i.e.epoch.Add(1)
 	b := i.e.db.NewBatch()
 	defer func() { b.Close() }()
 	n := uint64(0)
@@ -595,6 +600,7 @@ func (i *Install) number(f *file) error {
 // buildEntries makes the orders of separate-key and item indexes. The records
 // stand in physical order.
 func (i *Install) buildEntries(f *file) error {
+	defer i.e.epoch.Add(1)
 	if !slices.ContainsFunc(f.others, (*index).given) {
 		return nil
 	}
