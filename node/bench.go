@@ -257,7 +257,7 @@ func (n *Node) benchBare(ctx context.Context, r admin.BenchRequest) (*admin.Benc
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	db, err := pebble.Open(filepath.Join(dir, "db"), pebbleOptions(n.log))
+	db, err := pebble.Open(filepath.Join(dir, "db"), pebbleOptions(n.log, func() bool { return false }))
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 )
 
 // What a disk leaves to capture. The reserve is for what must go on when
-// shared files take no writes any more, and since the storage engine ends the
-// process on a disk that is really full.
+// shared files take no writes any more, and since on a disk
+// that is really full nothing can be written at all (diskwait.go).
 const (
 	diskSlow    = 80        // percent of a small disk in use at which writes to shared files begin to wait
 	diskStop    = 95        // percent at which they get e$disk_full

@@ -177,7 +177,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 			n.Close()
 		}
 	}()
-	if n.db, err = pebble.Open(d.file("db"), pebbleOptions(n.log)); err != nil {
+	if n.db, err = pebble.Open(d.file("db"), pebbleOptions(n.log, waitForRoom(ctx, n.ctx, n.log))); err != nil {
 		return nil, fmt.Errorf("open %s: %w", d.file("db"), err)
 	}
 	if n.j, err = journal.Open(n.db); err != nil {

@@ -15,12 +15,12 @@ import (
 const memTable = 32 << 20
 
 // pebbleOptions are made for a module's share of a small machine: some 150 MB
-// in all.
-func pebbleOptions(log *slog.Logger) *pebble.Options {
+// in all. What they open waits for room on a full disk, as wait says.
+func pebbleOptions(log *slog.Logger, wait func() bool) *pebble.Options {
 	o := &pebble.Options{
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                memTable,
-		FS:                          aheadFS{vfs.Default},
+		FS:                          aheadFS{roomFS{vfs.Default, wait}},
 		MemTableStopWritesThreshold: 4,
 		L0StopWritesThreshold:       24,
 		MaxOpenFiles:                512,
