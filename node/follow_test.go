@@ -370,3 +370,60 @@ func TestMoreLost(t *testing.T) {
 		}
 	}
 }
+
+// TestDonors: modules that join take the group from one all of whose txns go to
+// them: who may own it gets nothing of p's, and another supplementary module has
+// all of it. The journal of what p wrote stays, from its beginning.
+func TestDonors(t *testing.T) {
+	t.Setenv("DRMESH_JOURNAL_KEEP", "0")
+	ctx := context.Background()
+	nodes := bareMesh(t, "%east#m1", "%p#m1")
+	east, p := nodes[0], nodes[1]
+	applyTables(t, east, ownedTables+" =supplementary %p*\n")
+	writable(t, nodes...)
+	eventually(t, "the owner has its lease", func() bool { return leased(east) })
+	keyedAt(t, east, "main:k")
+	hasIndexes(t, "main:k", 2, east, p)
+	writesKeyed(t, east, "main:k", 0, 20, "of east")
+	caughtAt(t, p, east)
+	writesKeyed(t, p, "main:k", 100, 110, "of p")
+	ofEast := origin.Stream{Group: ledgerGroup(east), Module: east.dir.Number, Incarnation: 1}
+	eventually(t, "p lets go of its journal", func() bool { return p.j.Pruned(ofEast) > 10 })
+	if q := p.j.Pruned(ownStream(p.ctl.state(), ledgerGroup(p), p.dir.Number)); q > 0 {
+		t.Errorf("p let go of what it wrote, up to %d", q)
+	}
+	join := func(module string) *Node {
+		t.Helper()
+		tok, err := engine{p}.CreateToken(ctx, admin.TokenRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := shortDir(t) + "/j"
+		if err := Join(ctx, JoinOptions{Token: tok.Token, Dir: dir, Module: module, Listen: []string{freePort(t)}}); err != nil {
+			t.Fatal(err)
+		}
+		return reopen(t, dir)
+	}
+	west, p2 := join("%west#m1"), join("%p2#m1")
+	writable(t, p2)
+	eventually(t, "west is whole", func() bool { return west.isReady(ledgerGroup(west)) && recordsAt(t, west, "main:k") == 20 })
+	eventually(t, "p2 is whole", func() bool { return recordsAt(t, p2, "main:k") == 30 })
+	writesKeyed(t, p2, "main:k", 200, 205, "of p2")
+	caughtAt(t, p, p2, east)
+	caughtAt(t, west, east)
+	converged(t, []*Node{p, p2}, "main:k")
+	converged(t, []*Node{east, west}, "main:k")
+	if n := recordsAt(t, east, "main:k"); n != 20 {
+		t.Errorf("%d records at east", n)
+	}
+	for s := range west.j.Tails() {
+		if s.Module == p.dir.Number && s.Group == ledgerGroup(west) || s.Module == p2.dir.Number && s.Group == ledgerGroup(west) {
+			t.Errorf("west has %v", s)
+		}
+	}
+	// Asked for it, p does not give to west what does not go there.
+	err := west.fetchFrom(ledgerGroup(west), p.dir.Number)
+	if err == nil {
+		t.Error("west took p's state")
+	}
+}
