@@ -204,18 +204,6 @@ func (n *Node) endFollower(p *control.Place) error {
 	return n.ctl.wait(ctx, res.Index)
 }
 
-// besideBase is how many txns a supplementary module's stream has before it:
-// those of the module's earlier incarnations in the group. Operators count on
-// from there.
-func besideBase(st *control.State, s origin.Stream) (base uint64) {
-	for _, end := range st.Ends {
-		if x := end.Stream(); x.Group == s.Group && x.Module == s.Module && x.Incarnation < s.Incarnation {
-			base += uint64(end.Seq)
-		}
-	}
-	return base
-}
-
 // causeOf is the term of the owner whose lost txns a supplementary module's
 // follow.
 func (n *Node) causeOf(st *control.State, o overrun) (control.Term, error) {

@@ -79,7 +79,7 @@ func (n *Node) lostHeader(st *control.State, o overrun) (f *admin.LostFile, base
 		if t, err = n.causeOf(st, o); err != nil {
 			return nil, 0, err
 		}
-		base = besideBase(st, o.stream)
+		base = st.BesideBase(o.stream)
 		f.Origin = n.moduleName(o.stream.Module)
 		f.Name = fmt.Sprintf("%s.%d.of%d-%d.%d", f.Group, t.Epoch, o.stream.Module, o.stream.Incarnation, n.dir.Number)
 	default:

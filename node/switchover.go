@@ -68,7 +68,7 @@ func (n *Node) group(st *control.State, g control.Group) admin.Group {
 		x := admin.Supplementary{Module: n.moduleName(m)}
 		s := origin.Stream{Group: g.Number, Module: m, Incarnation: st.Incarnation(g.Number, m)}
 		if st.Tables().AppliesHere(s, n.dir.Number) {
-			at := besideBase(st, s) + uint64(n.j.Durable()[s].Seq)
+			at := st.BesideBase(s) + uint64(n.j.Durable()[s].Seq)
 			x.Number = &at
 		}
 		out.Supplementary = append(out.Supplementary, x)

@@ -140,3 +140,25 @@ func (s *State) endBeside(c *EndBeside) error {
 	}
 	return nil
 }
+
+// BesideBase is how many txns a supplementary module's stream has before it:
+// those of the module's earlier incarnations in the group. Operators count on
+// from there.
+func (s *State) BesideBase(st origin.Stream) (base uint64) {
+	for _, end := range s.Ends {
+		if x := end.Stream(); x.Group == st.Group && x.Module == st.Module && s.earlier(x.Incarnation, st.Incarnation) {
+			base += uint64(end.Seq)
+		}
+	}
+	return base
+}
+
+// earlier reports whether control gave one incarnation before another.
+func (s *State) earlier(a, b origin.Incarnation) bool {
+	l, m := uint32(a)>>numberBits, uint32(b)>>numberBits
+	if l == m {
+		return a < b
+	}
+	n := s.Numbers()
+	return l == 0 || m != 0 && slices.Index(n, l) < slices.Index(n, m)
+}

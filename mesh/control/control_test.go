@@ -221,6 +221,13 @@ func (w *world) run(d *datadriven.TestData) string {
 			case "donors":
 				g, _ := w.s.Group(f[1])
 				answer = "[" + w.names(tables.Donors(g.Number, w.number(f[2]))) + "]"
+			case "base": // MODULE GROUP INCARNATION; 0: the present one
+				g, _ := w.s.Group(f[2])
+				st := origin.Stream{Group: g.Number, Module: w.number(f[1]), Incarnation: w.s.Incarnation(g.Number, w.number(f[1]))}
+				if i, _ := strconv.Atoi(f[3]); i > 0 {
+					st.Incarnation = origin.Incarnation(i)
+				}
+				answer = fmt.Sprint(w.s.BesideBase(st))
 			case "holders":
 				g, _ := w.s.Group(f[1])
 				answer = "[" + w.names(tables.Holders(g.Number)) + "]"

@@ -183,3 +183,19 @@ originate ledger %p#m1
 ----
 ends: %a#m1.1/ledger:97 %a#m1.2/ledger:0 %p#m1.1/ledger:38
 originate ledger %p#m1: true incarnation 2
+
+do
+beside %p#m1 ledger 2 4
+----
+beside %p#m1 ledger 2 4: ok
+
+ask
+originate ledger %p#m1
+base %p#m1 ledger 1
+base %p#m1 ledger 2
+base %p#m1 ledger 0
+----
+originate ledger %p#m1: true incarnation 487425
+base %p#m1 ledger 1: 0
+base %p#m1 ledger 2: 38
+base %p#m1 ledger 0: 42
