@@ -74,6 +74,15 @@ func (e *Engine) copyAttributes(ctx context.Context, process string, src *file, 
 func (e *Engine) fill(ctx context.Context, process string, src, dst *file) error {
 	snap := e.db.NewSnapshot()
 	defer snap.Close()
+	if src.stream() {
+		return e.eachPiece(snap, src, func(b []byte) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			_, err := e.commit(ctx, process, []change{{file: dst, kind: insert, data: slices.Clone(b)}})
+			return err
+		})
+	}
 	s, err := e.scan(snap, src, nil)
 	if err != nil {
 		return err
@@ -286,6 +295,9 @@ func (e *Engine) contentHash(f *file) (string, error) {
 			number(h, uint64(c.Position))
 			number(h, uint64(c.Length))
 		}
+	}
+	if f.stream() {
+		return e.streamDigest(snap, f)
 	}
 	ix := f.identity
 	s, err := e.scan(snap, f, ix)

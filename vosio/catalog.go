@@ -35,6 +35,11 @@ type file struct {
 	identity   *index   // of a keyed sequential file
 	attributes map[string]string
 	stat       *fileStat
+	// A kept version of a stream file: what it is a version of, what it has, and
+	// its address there.
+	of      origin.FileID
+	version *whole
+	at      []byte
 }
 
 // fileStat are the counts of a file. They are changed by the committer only
@@ -120,6 +125,7 @@ type shareCatalog struct {
 	removed map[string]bool // directories taken away at this module alone
 	lives   map[string]uint32
 	byName  map[string]origin.FileID
+	kept    map[origin.FileID][]kept // versions of stream files that lost
 	parked  map[origin.FileID]string // files without a place here: the reason
 }
 
@@ -152,7 +158,7 @@ func (c *catalog) share(name string) *shareCatalog {
 			names: map[origin.FileID]nameRecord{}, nbirths: map[origin.FileID]origin.Birth{},
 			attrs: map[origin.FileID]map[string]string{}, defs: map[origin.FileID]map[string]*index{},
 			dirs: map[string]bool{}, removed: map[string]bool{}, lives: map[string]uint32{},
-			byName: map[string]origin.FileID{}, parked: map[origin.FileID]string{},
+			byName: map[string]origin.FileID{}, parked: map[origin.FileID]string{}, kept: map[origin.FileID][]kept{},
 		}
 		c.shares[name] = s
 		c.byID[record.CatalogID(name)] = name
@@ -251,6 +257,18 @@ func (c *catalog) rename(s *shareCatalog) {
 			g := *f
 			g.shown = name
 			c.files[id] = &g
+		}
+		for _, k := range s.kept[id] {
+			f := c.files[k.id]
+			if f == nil {
+				continue
+			}
+			g := *f
+			if g.shown, g.rel = "", c.files[id].rel; name != "" {
+				g.shown = computedName(name, k.id)
+				s.byName[g.shown] = k.id
+			}
+			c.files[k.id] = &g
 		}
 	}
 }
@@ -488,6 +506,16 @@ func (c *catalog) load(r pebble.Reader, shares []string) error {
 }
 
 func (c *catalog) loadFile(r pebble.Reader, f *file) error {
+	if f.version != nil {
+		return nil
+	}
+	if f.stream() {
+		l, err := keptOf(r, f)
+		if err != nil {
+			return err
+		}
+		c.setKept(f.share, f.id, l)
+	}
 	if err := f.stat.load(r, f.id); err != nil {
 		return err
 	}

@@ -114,6 +114,13 @@ func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries 
 	commit(change{file: k, kind: remove, addr: record.AppendEntry(nil, k.index("name").number, []byte("far3"), made[3].birth)})
 	commit(change{file: k, kind: remove, addr: record.AppendItem(nil, k.index("item").number, []byte("far"), 4)})
 	keyed(t, b, k, "hole", "same", "into a hole")
+	st, _ := b.file("%s#d>main>stream")
+	for i := range 5 {
+		commit(change{file: st, kind: insert, data: fmt.Appendf(nil, "far line %d\n", i)})
+	}
+	overwrite(t, b, st, 3, []byte("over"), false)
+	overwrite(t, b, st, 20, nil, true)
+	commit(change{file: st, kind: insert, data: []byte("far end\n")})
 	s := origin.Stream{Group: 1, Module: 2, Incarnation: 1}
 	l, err := b.j.Read(s, 0, 1<<30)
 	if err != nil {
@@ -127,6 +134,21 @@ func foreign(t *testing.T, e *testEngine, f *file) (txns []*origin.Txn, entries 
 		txns, entries = append(txns, txn), append(entries, x.Bytes)
 	}
 	return txns, entries
+}
+
+// overwrite writes into the middle of a stream file, or cuts it.
+func overwrite(t testing.TB, e *testEngine, f *file, off int64, data []byte, cut bool) {
+	t.Helper()
+	err := e.on(context.Background(), "test", "%s#d>main>stream", func(x *tx, _ *place) error {
+		g, err := x.current(f)
+		if err != nil {
+			return err
+		}
+		return x.overwrite(g, off, data, cut)
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // placesFile makes a file with every kind of index that embedded keys are not.
@@ -182,6 +204,13 @@ func crashRun(t *testing.T, keep int, interval time.Duration) {
 	ctx := context.Background()
 	f := keyedFile(t, e, "%s#d>main>a")
 	k := placesFile(t, e, "%s#d>main>keys")
+	st, err := e.createFile(ctx, "test", "%s#d>main>stream", call.OrgStream, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.commit(ctx, "test", []change{{file: st, kind: insert, data: []byte("the first line\n")}}); err != nil {
+		t.Fatal(err)
+	}
 	mq, err := e.createFile(ctx, "test", "%s#d>main>queue", call.OrgMsgQueue, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -335,6 +364,30 @@ func crashRun(t *testing.T, keep int, interval time.Duration) {
 			}
 		}
 	}()
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		for i := range 12 {
+			out, err := e.commit(ctx, "test", []change{{file: st, kind: insert, data: fmt.Appendf(nil, "near line %d\n", i)}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if interval == 0 {
+				c.ack(own, out[0].dot.Seq)
+			}
+			switch i {
+			case 3, 4, 8:
+				overwrite(t, e, st, int64(i), []byte("OVER"), false)
+			case 6:
+				overwrite(t, e, st, 9, nil, true)
+			case 10:
+				if err := e.truncateFile(ctx, "test", "%s#d>main>stream"); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
 	wg.Wait()
 	c.mu.Lock()
 	c.on = false
@@ -426,6 +479,15 @@ func describe(t *testing.T, e *testEngine) string {
 	var b strings.Builder
 	for _, i := range e.Files("%s#d>main") {
 		f := e.fileByID(i.ID)
+		if f.stream() {
+			fmt.Fprintf(&b, "%s %d bytes ", i.Path, i.Bytes)
+			if err := e.eachPiece(e.db, f, func(p []byte) error { fmt.Fprintf(&b, "%q", p); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			digest, _, _, err := e.Digest(i.Path)
+			fmt.Fprintln(&b, "", digest, err)
+			continue
+		}
 		fmt.Fprintf(&b, "%s %d records %d bytes\n  %q\n", i.Path, i.Records, i.Bytes, list(t, e, f, nil))
 		for _, x := range f.indexes {
 			fmt.Fprintf(&b, "  by %s: %q\n", x.Name, list(t, e, f, x))

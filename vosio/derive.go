@@ -20,6 +20,9 @@ func (t *tx) derive(f *file, addr []byte, old, now *origin.Version) error {
 	if old != nil && now != nil && old.Dot == now.Dot || old == nil && now == nil {
 		return nil
 	}
+	if f.stream() {
+		return t.deriveStream(f, addr, now)
+	}
 	if !isRecord(addr) {
 		if isEntry(addr) {
 			return t.deriveEntry(f, addr, old, now)
@@ -288,7 +291,7 @@ func (t *tx) truncate(f *file, share string, op *origin.Operation, by origin.OpD
 	if err != nil {
 		return err
 	}
-	t.recount = f != nil && f.records != nil
+	t.recount = f != nil && (f.records != nil || f.stream())
 	defer func() { t.recount = false }()
 	// One register at a time, and no more in memory than a page of them.
 	var page []reg
@@ -336,6 +339,13 @@ func (t *tx) truncate(f *file, share string, op *origin.Operation, by origin.OpD
 	}
 	if err := flush(); err != nil || !t.recount {
 		return err
+	}
+	if f.stream() {
+		if err := t.buildOffsets(f); err != nil {
+			return err
+		}
+		t.c.stats[f] = struct{}{}
+		return t.measure(f)
 	}
 	return t.buildPlaces(f, f.records)
 }

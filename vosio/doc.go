@@ -31,6 +31,7 @@
 //	'v''w' file index(4) key birth(28) addr   → (empty)   the same entry, withheld: an older record claims the key
 //	'v''u' file number(8)                     → addr      a record's number, sequential files with a record index
 //	'v''h' file addr                          → length(4) a hole of a sequential file with a deleted-record index
+//	'v''o' file offset(8)                     → length(4) addr: a chunk of a stream file, from the end of its pages
 //	'v''y' file birth(28) addr                → (empty)   the separate keys of the record of that birth
 //	'v''k' file addr                          → parked: reason, dot
 //	'v''n' file                               → counts

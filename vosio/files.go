@@ -43,7 +43,7 @@ func (p *Process) createFile(ctx context.Context, q *call.Request, _ *call.Reply
 		if s := q.Size; s != 0 && (s < 8 || s > 256 || s&(s-1) != 0) {
 			return fmt.Errorf("create %s: extents of %d blocks, they have 8 to 256, a power of 2: %w", full, s, call.InvalidRecordSize)
 		}
-	case call.OrgSequential, call.OrgMsgQueue, call.OrgOneWayQueue:
+	case call.OrgSequential, call.OrgStream, call.OrgStream64, call.OrgMsgQueue, call.OrgOneWayQueue:
 	case call.OrgServerQueue, call.OrgDirectQueue:
 		if p.e.resolve(full).share != nil {
 			return fmt.Errorf("create %s: a %s is of one module, and has no place in a share: %w", full, strings.ReplaceAll(call.OrgName(org), "_", " "), call.InvalidFileType)
@@ -152,6 +152,9 @@ func (p *Process) setSwitch(ctx context.Context, q *call.Request, name string, e
 
 func (p *Process) setTransactionFile(ctx context.Context, q *call.Request, _ *call.Reply) error {
 	if full, err := p.fullPath(q.Path); err == nil {
+		if f, err := p.e.file(full); err == nil && f.stream() {
+			return fmt.Errorf("protect %s, a stream file: %w", full, call.InvalidFileType)
+		}
 		if f, err := p.e.file(full); err == nil && f.isPipe() {
 			return fmt.Errorf("protect %s, a pipe: %w", full, call.InvalidFileType)
 		}

@@ -146,6 +146,10 @@ func (e *Engine) Digest(full string) (digest string, records, parked int64, err 
 	if err != nil {
 		return "", 0, 0, err
 	}
+	if f.version != nil {
+		digest, err = e.streamDigest(snap, f)
+		return digest, f.recordCount(), 0, err
+	}
 	h := sha256.New()
 	number(h, uint64(f.org))
 	number(h, uint64(f.size))
@@ -177,13 +181,16 @@ func (e *Engine) Digest(full string) (digest string, records, parked int64, err 
 				return nil
 			}
 		}
-		if isRecord(addr) {
+		if isRecord(addr) && !f.stream() {
 			records++
 		}
 		bytesOf(h, addr)
 		bytesOf(h, v.Data)
 		return nil
 	})
+	if f.stream() {
+		records = f.recordCount()
+	}
 	return hex.EncodeToString(h.Sum(nil)), records, parked, err
 }
 

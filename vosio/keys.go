@@ -22,6 +22,7 @@ const (
 	keyNumber    = 'u'
 	keyHole      = 'h'
 	keyKeys      = 'y'
+	keyOffset    = 'o'
 )
 
 const filePrefix = 2 + len(origin.FileID{})

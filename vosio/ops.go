@@ -151,6 +151,9 @@ func (e *Engine) createFile(ctx context.Context, process, full string, org, size
 
 func (e *Engine) here(p *place) (*file, error) {
 	if f := e.cat.lookup(p.name, p.rel); f != nil {
+		if f.version != nil {
+			return nil, fmt.Errorf("change %s, a version that is kept: %w", p.full, call.NoAccess)
+		}
 		return f, nil
 	}
 	return nil, fmt.Errorf("find %s: %w", p.full, call.ObjectNotFound)
@@ -160,6 +163,9 @@ func (e *Engine) here(p *place) (*file, error) {
 // meanwhile survives, under a computed name.
 func (e *Engine) deleteFile(ctx context.Context, process, full string) error {
 	return e.on(ctx, process, full, func(t *tx, p *place) error {
+		if k := e.cat.lookup(p.name, p.rel); k != nil && k.version != nil {
+			return t.dropKept(k)
+		}
 		f, err := e.here(p)
 		if err != nil {
 			return err

@@ -72,7 +72,7 @@ func (p *Process) setPipeFile(ctx context.Context, q *call.Request, _ *call.Repl
 	switch {
 	case f.org != call.OrgSequential && f.org != call.OrgExtended:
 		return fmt.Errorf("make %s a pipe, %s: %w", full, call.OrgName(f.org), call.InvalidFileType)
-	case len(f.indexes) > 0:
+	case len(f.all()) > 0:
 		return fmt.Errorf("make %s a pipe: %w", full, call.InvalidIfIndexed)
 	case q.Switches != 0 && f.share != "":
 		return fmt.Errorf("make %s a pipe: what is shared cannot be one: %w", full, call.InvalidPipeOperation)

@@ -42,6 +42,11 @@ type port struct {
 	longest     int           // message that its open on a queue allows
 	seenMessage *exchange     // looked at last, of a queue in memory
 
+	// Of a stream file: the byte that is next. positioned says that
+	// s$seq_position has set it.
+	stream bool
+	pos    int64
+
 	// Position: section numbers are not needed to read it. cur is the record
 	// last read, written or positioned to; next is what s$seq_read gives.
 	cur        *rec
@@ -233,6 +238,12 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 	if isQueue(f.org) {
 		return fmt.Errorf("open %s, a queue: I/O type %d: %w", x.path, q.IO, call.InvalidIOType)
 	}
+	if f.stream() && q.Access == call.Indexed {
+		return fmt.Errorf("open %s, a stream file: %w", x.path, call.InvalidAccessMode)
+	}
+	if f.version != nil && writes {
+		return fmt.Errorf("open %s, a version that is kept, for writing: %w", x.path, call.NoAccess)
+	}
 	if stable {
 		if err := openStable(x, f, q); err != nil {
 			return err
@@ -299,7 +310,7 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 		}
 	}
 	x.isOpen, x.file, x.io, x.access, x.index = true, f.id, q.IO, q.Access, index
-	x.stable, x.below = stable, 0
+	x.stable, x.below, x.stream = stable, 0, f.stream()
 	x.opens++
 	x.implicit = mode == call.ImplicitLocking && q.IO != call.DirtyInput
 	x.unlocked = mode == call.DontSetLock && q.IO != call.DirtyInput
@@ -312,6 +323,7 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 
 // rewind puts a port where its open put it.
 func (x *port) rewind() {
+	x.pos = 0
 	x.order, x.cur, x.positioned, x.next, x.partial = x.index, nil, false, nextPlace{kind: atFirst}, nil
 	if x.io == call.Output || x.io == call.Append {
 		x.next.kind = atEnd

@@ -388,7 +388,7 @@ func checkLength(f *file, n int) error {
 		return fmt.Errorf("write %s: %d bytes, its records have %d: %w", f.rel, n, f.size, call.RecordTooLong)
 	case f.org == call.OrgRelative && n > f.size:
 		return fmt.Errorf("write %s: %d bytes, its records have %d at most: %w", f.rel, n, f.size, call.RecordTooLong)
-	case n > maxRecord:
+	case n > maxRecord+1 || n > maxRecord && !f.stream(): // a line has an end
 		return fmt.Errorf("write %s: %d bytes, a record has %d at most: %w", f.rel, n, maxRecord, call.RecordTooLong)
 	}
 	return nil

@@ -114,7 +114,7 @@ func init() {
 		"s$rel_lock_record": (*Process).relLockRecord, "s$rel_unlock_record": (*Process).relUnlockRecord,
 		"s$lock_file": (*Process).lockFile, "s$unlock_file": (*Process).unlockFile, "s$unlock_records": (*Process).unlockRecords,
 		"s$lock_region": (*Process).lockRegion, "s$enforce_region_locks": (*Process).enforceRegionLocks,
-		"s$seq_write_partial": (*Process).seqWritePartial, "s$write_raw": (*Process).seqWrite, "s$read_raw": (*Process).seqRead,
+		"s$seq_write_partial": (*Process).seqWritePartial, "s$write_raw": (*Process).writeRaw, "s$read_raw": (*Process).readRaw,
 		"s$write": (*Process).writeText, "s$write_code": (*Process).writeTextCode, "s$write_partial": (*Process).writeTextPartial, "s$write_partial_code": (*Process).writeTextPartialCode,
 		"s$write_wrap": (*Process).writeWrap, "s$write_wrap_indent": (*Process).writeWrap, "s$write_wrap_partial": (*Process).writeWrapPartial,
 		"s$create_allocated_file": (*Process).createAllocatedFile, "s$clone_file": (*Process).cloneFile, "s$add_key": (*Process).addKey, "s$delete_key": (*Process).deleteKey, "s$add_item": (*Process).addItem, "s$delete_item": (*Process).deleteItem, "s$get_item": (*Process).getItem,
@@ -159,6 +159,10 @@ func (p *Process) carryOut(ctx context.Context, q *call.Request, r *call.Reply) 
 	h := handlers[e.Name]
 	if h == nil {
 		p.fail(r, fmt.Errorf("%s: %w", q.Call, call.NotAvailable))
+		return nil
+	}
+	if err := p.streamAllows(e, q); err != nil {
+		p.fail(r, err)
 		return nil
 	}
 	if err := p.awaitState(ctx, q); err != nil {

@@ -9,7 +9,7 @@ import (
 	"drmesh/vosio/record"
 )
 
-// Region locks are of ranges of record numbers, and a port's until it frees
+// Region locks are of ranges of record numbers, of stream files of bytes, and a port's until it frees
 // them or closes. They bind ports that use them; after s$enforce_region_locks on
 // a file of numbered records they also keep other ports' I/O out. Nobody waits
 // for one.
@@ -23,7 +23,7 @@ func (p *Process) lockRegion(_ context.Context, q *call.Request, _ *call.Reply) 
 		return err
 	}
 	switch {
-	case q.Number < 1:
+	case q.Number < 0 || q.Number < 1 && !f.stream():
 		return fmt.Errorf("lock %s from %d: %w", x.path, q.Number, call.InvalidRecordNumber)
 	case q.Count < 0 || q.Lock < call.Unlock || q.Lock > call.WriteLock:
 		return fmt.Errorf("lock %s: length %d, type %d: %w", x.path, q.Count, q.Lock, call.InvalidControl)
@@ -71,7 +71,7 @@ func (p *Process) enforceRegionLocks(ctx context.Context, q *call.Request, _ *ca
 	if err != nil {
 		return err
 	}
-	if !f.numbered() {
+	if !f.numbered() && !f.stream() {
 		return fmt.Errorf("enforce_region_locks %s: its records have no numbers: %w", full, call.InvalidFileType)
 	}
 	return p.setSwitch(ctx, q, attrRegions, false)

@@ -24,6 +24,9 @@ func (p *Process) seqRead(ctx context.Context, q *call.Request, r *call.Reply) e
 	if f.isPipe() {
 		return p.readPipe(ctx, x, f, q, r)
 	}
+	if f.stream() {
+		return p.streamLine(x, f, q, r)
+	}
 	got, err := p.readAt(ctx, x, f, x.next, call.EndOfFile)
 	if err != nil {
 		return err
@@ -38,6 +41,9 @@ func (p *Process) seqPosition(ctx context.Context, q *call.Request, _ *call.Repl
 	}
 	if err := x.noPipe(f, "position"); err != nil {
 		return err
+	}
+	if f.stream() {
+		return p.moveBytes(x, f, q.Position, q.Count)
 	}
 	if err := p.refresh(ctx, x, f); err != nil {
 		return err
@@ -56,13 +62,13 @@ func (p *Process) both(q *call.Request, first, then func() error) error {
 	if err != nil {
 		return err
 	}
-	cur, positioned, next, order := x.cur, x.positioned, x.next, x.order
+	cur, positioned, next, order, pos := x.cur, x.positioned, x.next, x.order, x.pos
 	err = first()
 	if err == nil {
 		err = then()
 	}
 	if err != nil && call.CodeOf(err) != call.LongRecord {
-		x.cur, x.positioned, x.next, x.order = cur, positioned, next, order
+		x.cur, x.positioned, x.next, x.order, x.pos = cur, positioned, next, order, pos
 	}
 	return err
 }
@@ -128,6 +134,9 @@ func (p *Process) complete(ctx context.Context, x *port) error {
 
 // insert adds a record and makes it current.
 func (p *Process) insert(ctx context.Context, x *port, f *file, addr, data []byte, r *call.Reply) error {
+	if f.stream() {
+		return p.appendBytes(ctx, x, f, append(slices.Clip(data), '\n'))
+	}
 	c, err := p.write(ctx, x, f, change{kind: insert, addr: addr, data: data})
 	if err != nil {
 		return err
@@ -261,6 +270,9 @@ func (p *Process) truncateOpenFile(ctx context.Context, q *call.Request, _ *call
 	}
 	if p.e.locks.inUse(x.owner, f.id) {
 		return fmt.Errorf("truncate %s: %w", x.path, call.FileInUse)
+	}
+	if f.stream() {
+		return p.truncateStream(ctx, x, f)
 	}
 	ix, err := x.orderOf(f)
 	if err != nil {

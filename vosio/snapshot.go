@@ -173,7 +173,7 @@ func (t *tx) empty(share string) error {
 		return err
 	}
 	for _, f := range append(files, cat) {
-		for _, kind := range []byte{keyRegister, keyIndex, keyPhysical, keyWithheld, keyParked, keyCounts, keyNumber, keyHole, keyKeys} {
+		for _, kind := range []byte{keyRegister, keyIndex, keyPhysical, keyWithheld, keyParked, keyCounts, keyNumber, keyHole, keyKeys, keyOffset} {
 			p := appendFileKey(nil, kind, f)
 			if err := t.b.DeleteRange(p, after(p), nil); err != nil {
 				return err
@@ -490,6 +490,12 @@ func (e *Engine) adminSync(fn func(t *tx) error) error {
 // registers, in batches.
 func (i *Install) build(f *file) error {
 	defer i.e.epoch.Add(1)
+	switch {
+	case f.version != nil:
+		return nil
+	case f.stream():
+		return i.buildStream(f)
+	}
 	b := i.e.db.NewBatch()
 	defer func() { b.Close() }()
 	st := f.stat

@@ -82,7 +82,7 @@ func (e *Engine) stableTo(ctx context.Context, s *Share) (origin.Stamp, error) {
 // openStable checks what StableInput goes with.
 func openStable(x *port, f *file, q *call.Request) error {
 	switch {
-	case f.numbered():
+	case f.numbered() || f.stream():
 		return fmt.Errorf("open %s for stable input: only sequential files grow at one end: %w", x.path, call.InvalidFileType)
 	case f.holes != nil:
 		return fmt.Errorf("open %s for stable input: its new records go where others were deleted: %w", x.path, call.InvalidFileType)

@@ -82,7 +82,7 @@ func (t *tx) reset(c *committer, r *request) {
 // plain reports whether a file's records can be changed by point reads alone.
 func (f *file) plain() bool {
 	s := f.stat
-	if f.deleted || s.parked.Load() != 0 || s.withheld.Load() != 0 || s.foreign.Load() != 0 {
+	if f.stream() || f.deleted || s.parked.Load() != 0 || s.withheld.Load() != 0 || s.foreign.Load() != 0 {
 		return false
 	}
 	for _, x := range f.indexes {
@@ -860,6 +860,11 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 	}
 	if f == nil {
 		return nil
+	}
+	if f.stream() && (addr[0] == record.KindWhole || addr[0] == record.KindKept) {
+		if err := t.keptChanged(f); err != nil {
+			return err
+		}
 	}
 	return t.derive(f, addr, old, visible(next))
 }

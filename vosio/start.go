@@ -53,7 +53,7 @@ func (p *Process) startInsert(ctx context.Context, q *call.Request, r *call.Repl
 	}
 	x, f, err := p.opened(q.Port)
 	switch {
-	case err != nil, x.mayWrite() != nil, len(x.partial) > 0, q.Call == "s$keyed_write" && f.separate, f.attribute(attrRegions) == "1", p.mayTouch(x, f, lock.Exclusive) != nil, q.Call == "s$keyed_write" && x.access != call.Indexed,
+	case err != nil, x.mayWrite() != nil, f.stream(), len(x.partial) > 0, q.Call == "s$keyed_write" && f.separate, f.attribute(attrRegions) == "1", p.mayTouch(x, f, lock.Exclusive) != nil, q.Call == "s$keyed_write" && x.access != call.Indexed,
 		f.attribute(attrTransaction) == "1", p.e.waits(f), f.share != "" && p.e.slow.Load() > 0, f.share != "" && p.e.forbidFile(f, p.name) != nil, checkLength(f, len(q.Data)) != nil:
 		return false
 	}

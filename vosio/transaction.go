@@ -74,6 +74,7 @@ type savedPosition struct {
 	next       nextPlace
 	order      string
 	partial    []byte
+	pos        int64
 }
 
 // maxTransaction bounds the records of one transaction.
@@ -106,7 +107,7 @@ func (p *Process) startRanked(priority int) error {
 		p.e.locks.starve(t.owner)
 	}
 	for _, x := range p.ports {
-		t.saved[x] = savedPosition{x.opens, x.cur, x.positioned, x.next, x.order, slices.Clip(x.partial)}
+		t.saved[x] = savedPosition{x.opens, x.cur, x.positioned, x.next, x.order, slices.Clip(x.partial), x.pos}
 	}
 	p.txn = t
 	p.e.open.Add(1)
@@ -545,7 +546,7 @@ func (p *Process) abort() {
 			continue
 		}
 		if s, ok := t.saved[x]; ok && s.opens == x.opens {
-			x.cur, x.positioned, x.next, x.order, x.partial = s.cur, s.positioned, s.next, s.order, s.partial
+			x.cur, x.positioned, x.next, x.order, x.partial, x.pos = s.cur, s.positioned, s.next, s.order, s.partial, s.pos
 		} else if t.touched[x.file] {
 			x.rewind() // opened in the transaction
 		}

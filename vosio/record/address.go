@@ -16,6 +16,9 @@ const (
 	KindKey       = 'k'
 	KindEntry     = 'E'
 	KindItem      = 'T'
+	KindWhole     = 'W'
+	KindPage      = 'P'
+	KindKept      = 'L'
 	KindClaim     = 'C'
 	KindName      = 'N'
 	KindAttribute = 'A'
@@ -121,6 +124,16 @@ func String(addr []byte) string {
 				return fmt.Sprintf("item %d of key %q", int32(binary.BigEndian.Uint32(of)), key)
 			}
 			return fmt.Sprintf("key %q of the record %s", key, String(append([]byte{KindBirth}, of...)))
+		}
+	case KindWhole:
+		return "the whole file"
+	case KindPage:
+		if len(addr) == 1+BirthSize+8 {
+			return fmt.Sprintf("page %d of generation %x", binary.BigEndian.Uint64(addr[1+BirthSize:]), addr[1:1+BirthSize])
+		}
+	case KindKept:
+		if len(addr) == 1+BirthSize {
+			return "kept version " + String(append([]byte{KindBirth}, addr[1:]...))[len("born "):]
 		}
 	case KindDirectory:
 		return "directory " + string(addr[1:])

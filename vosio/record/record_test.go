@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -65,6 +66,8 @@ func TestGolden(t *testing.T) {
 	add("address_entry", AppendEntry(nil, number, []byte("abc"), birth))
 	add("address_item", AppendItem(nil, number, []byte("abc"), -2))
 	add("sorted", AppendSorted(nil, []byte("a\x00b"), true))
+	add("address_page", binary.BigEndian.AppendUint64(AppendBirth([]byte{KindPage}, birth), 3))
+	add("address_kept", AppendBirth([]byte{KindKept}, origin.Birth{Dot: birth.Dot}))
 	add("address_claim", CatalogAddress(KindClaim, f, ""))
 	add("address_attribute", CatalogAddress(KindAttribute, f, "layout"))
 	add("address_directory", DirectoryAddress("dir>sub"))
