@@ -3,6 +3,7 @@ package vosio
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -226,4 +227,75 @@ func canceled(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	return ctx
+}
+
+// TestTakeOverOfEveryKind: indexes of every kind and stream files are derived
+// from what a snapshot brings as they are where it was taken, and go on alike.
+func TestTakeOverOfEveryKind(t *testing.T) {
+	a, b := openEngine(t, vfs.NewMem(), 1, true), openEngine(t, vfs.NewMem(), 3, true)
+	defer a.close(t)
+	defer b.close(t)
+	ctx := context.Background()
+	f, k := keyedFile(t, a, "%s#d>main>a"), placesFile(t, a, "%s#d>main>keys")
+	if _, err := a.createIndex(ctx, "test", "%s#d>main>a", record.Index{Name: "alias", Kind: record.IndexSeparate, Duplicates: true}); err != nil {
+		t.Fatal(err)
+	}
+	f = a.fileByID(f.id)
+	st, err := a.createFile(ctx, "test", "%s#d>main>stream", call.OrgStream, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.createFile(ctx, "test", "%s#d>main>queue", call.OrgMsgQueue, 0); err != nil {
+		t.Fatal(err)
+	}
+	txns, entries := foreign(t, a, f)
+	commit := func(chs ...change) []committed {
+		t.Helper()
+		out, err := a.commit(ctx, "test", chs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	out := commit(change{file: f, kind: insert, data: []byte("0001a-one"), born: madeHere},
+		change{file: f, kind: insert, addr: record.AppendEntry(nil, f.index("alias").number, []byte("x\x00y"), madeHere)})
+	commit(change{file: f, kind: rewrite, addr: out[0].addr, data: []byte("0002a-moved")})
+	for i := range 5 {
+		made := keyed(t, a, k, fmt.Sprintf("n%d", i), "t", fmt.Sprintf("record %d", i))
+		commit(change{file: k, kind: insert, addr: record.AppendItem(nil, k.index("item").number, []byte("i"), int32(i))})
+		if i == 2 {
+			commit(change{file: k, kind: remove, addr: made.addr})
+		}
+		commit(change{file: st, kind: insert, data: fmt.Appendf(nil, "line %d\n", i)})
+	}
+	overwrite(t, a, st, 2, []byte("X"), false)
+	commit(change{file: st, kind: insert, data: []byte("end\n")})
+	for i := range txns {
+		if err := a.Apply(ctx, txns[i], entries[i], false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	takeOver(t, a, b)
+	same := func(when string) {
+		t.Helper()
+		// Holes are a module's own.
+		strip := func(s string) string {
+			var l []string
+			for _, x := range strings.Split(s, "\n") {
+				if !strings.Contains(x, deletedIndexName) {
+					l = append(l, x)
+				}
+			}
+			return strings.Join(l, "\n")
+		}
+		if got, want := strip(describe(t, b)), strip(describe(t, a)); got != want {
+			t.Errorf("%s:\n%s\nwant:\n%s", when, got, want)
+		}
+	}
+	same("taken over")
+	keyed(t, a, k, "after", "t", "after")
+	overwrite(t, a, st, 5, []byte("more"), false)
+	commit(change{file: f, kind: remove, addr: record.AppendKey(nil, f.identity.number, []byte("0002"))})
+	ship(t, a, b, origin.Stream{Group: 1, Module: 1, Incarnation: 1})
+	same("after that")
 }
