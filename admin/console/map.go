@@ -43,7 +43,7 @@ const (
 )
 
 func draw(m *admin.MeshView) worldMap {
-	w := worldMap{Width: mapWidth, Height: mapHeight}
+	w := worldMap{Width: mapWidth}
 	at := map[string]place{}
 	n := len(m.Views)
 	for i, v := range m.Views {
@@ -58,6 +58,7 @@ func draw(m *admin.MeshView) worldMap {
 		} else if v.Status != nil && v.Status.State != "serving" {
 			p.State, p.Note = "bad", v.Status.State
 		}
+		w.Height = max(w.Height, p.TY+24) // no room below the lowest name
 		at[v.Module] = p
 		w.Modules = append(w.Modules, p)
 	}
