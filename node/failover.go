@@ -392,11 +392,11 @@ func (e engine) FailoverCheck(ctx context.Context, r admin.SwitchRequest) (*admi
 	checkHooks(out, to.Name, target, control.HookStart, control.HookNotify)
 	// As far as anybody in reach knows: the owner's own signed word, and what
 	// others told to have.
-	known := max(most, n.heardOf(st, t.Stream()), told)
+	known := max(most, n.heardOf(st, st.Handed(g.Number)), told)
 	for q := most + 1; q <= known; q++ {
 		out.Missing++
 		if len(out.MissingDots) < 1000 {
-			out.MissingDots = append(out.MissingDots, fmt.Sprintf("%s:%d", n.streamName(t.Stream()), q))
+			out.MissingDots = append(out.MissingDots, fmt.Sprintf("%s:%d", n.streamName(st.Handed(g.Number)), q))
 		}
 	}
 	switch {

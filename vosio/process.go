@@ -31,6 +31,8 @@ type Process struct {
 	txn    *transaction // nil: none
 	losses int          // transactions in a row that other modules' txns overtook
 	closed bool
+	ending chan struct{} // closed when Close begins: waits for queues, pipes and events end
+	end    sync.Once     // closes it
 	tp     tpParameters
 	events map[int64]*attached
 	// lastAbort is why its last transaction that was aborted from outside was.
@@ -42,7 +44,7 @@ type Process struct {
 // NewProcess makes the side of a program. name is the process name that the
 // include and exclude rules see.
 func (e *Engine) NewProcess(name string) *Process {
-	p := &Process{e: e, name: name, tp: e.tp.get(), ports: map[int]*port{}, names: map[string]int{}}
+	p := &Process{e: e, name: name, tp: e.tp.get(), ending: make(chan struct{}), ports: map[int]*port{}, names: map[string]int{}}
 	e.procs.Lock()
 	e.procs.last++
 	p.number = e.procs.last
@@ -65,6 +67,7 @@ func (e *Engine) Processes() []string {
 
 // Close releases ports, locks and transaction.
 func (p *Process) Close() error {
+	p.end.Do(func() { close(p.ending) })
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	if p.closed {

@@ -120,6 +120,7 @@ type Install struct {
 	group  origin.Group
 	shares []string
 	n      int64
+	sent   map[origin.FileID]int64 // of queues: the last numbers given here
 }
 
 // errInstalling says that a remote txn came while its group is taken over; it
@@ -131,7 +132,15 @@ var errInstalling = errors.New("the group's state is being taken over")
 // changes no more, and may add to the batch that empties; its error leaves all
 // as it was, and the group open.
 func (e *Engine) BeginInstall(group origin.Group, shares []string, prepare func(have origin.Vector, b *pebble.Batch) error) (*Install, error) {
+	sent := map[origin.FileID]int64{}
 	err := e.adminSync(func(t *tx) error {
+		e.cat.mu.RLock()
+		for id, f := range e.cat.files {
+			if f.stat.queue != nil && slices.Contains(shares, f.share) {
+				sent[id] = f.stat.queue.sent()
+			}
+		}
+		e.cat.mu.RUnlock()
 		have := origin.Vector{}
 		for s, p := range e.j.Tails() {
 			if s.Group == group {
@@ -154,7 +163,7 @@ func (e *Engine) BeginInstall(group origin.Group, shares []string, prepare func(
 	if err != nil {
 		return nil, err
 	}
-	return &Install{e: e, group: group, shares: shares}, nil
+	return &Install{e: e, group: group, shares: shares, sent: sent}, nil
 }
 
 // empty takes all of a share away: registers, what is derived, the account.
@@ -296,6 +305,9 @@ func (i *Install) Build() error {
 		e.cat.byID[record.CatalogID(s)] = s
 		for id, f := range tmp.files {
 			if f.share == s {
+				if f.stat.queue != nil {
+					f.stat.queue.last = i.sent[id]
+				}
 				e.cat.files[id] = f
 			}
 		}

@@ -135,6 +135,8 @@ func (p *Process) awaitAny(ctx context.Context, w wait, try func() (done bool, e
 			return ctx.Err()
 		case <-p.e.ending:
 			return ErrClosed
+		case <-p.ending:
+			return ErrClosed
 		}
 	}
 }

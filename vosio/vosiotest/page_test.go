@@ -63,6 +63,50 @@ Classes: M changes data, P reads or positions, L locks, C is about ports, T is a
 	b.WriteString("\n## Calls of our own\n\nThey are at the same door, and are not mirrored as calls: what they change is, as everything.\n\n| call | class | works | arguments |\n|---|---|---|---|\n")
 	rows(&b, call.Extensions, worked)
 	b.WriteString(`
+## Queues
+
+s$create_file with organization 8 makes a message queue, 17 a one-way server queue, 16 a server queue, 18 a direct queue. A port on
+one is opened by s$msg_open, or by s$attach_port and s$open, with io_type 6 or 8 to send, 7 or 9 to receive; max_msg_len bounds what
+it sends, 3 MiB at most.
+
+s$msg_send takes priority (q, 0 to 19), subject (n, at most 32 bytes) and message (d), and gives the message's number (u).
+s$msg_receive takes the first message off: of the highest priority, and of equal ones the oldest. With a subject (n) it takes the
+first that has it; one with stars stands for those that it matches. s$msg_read looks: at the first with type 1, at the one that
+follows the last looked at without. s$msg_delete takes the message with a number away. A message longer than buffer_len stays where
+it is, with e$long_record and its length.
+
+Who finds no message, or a full queue (s$set_max_queue_depth; 32,767 messages, of message queues any number), waits: without bound,
+or as long as s$set_io_time_limit says (ticks of 1/1024 s; e$timeout), or not at all with nowait (w) or after s$set_no_wait_mode
+(e$caller_must_wait).
+
+Message queues and one-way server queues may be protected by s$set_transaction_file. A transaction's messages come into the queue
+when it commits; what it received is locked for others until then, and goes back when it aborts. Its own messages can fill a queue
+for good, which is e$queue_full.
+
+In a share they are mirrored, and one module delivers: the owner of the group, or of an active group the owner that the control
+tables name for its queues. Everywhere else, and where no owner is named, s$msg_receive and s$msg_delete are e$not_owner. A message
+that comes with e$durable_here was taken while the owner changed, and may be delivered there, too.
+
+Server queues and direct queues are of one module, outside of shares, in memory, and not protected. Their requesters get replies:
+s$msg_send_reply answers a message by its number, s$msg_receive_reply waits for the reply to one (u), or to any. s$msg_cancel_receive
+gives a message back to the queue, as the end of its server's port does. A requester's end takes its messages along.
+
+## Events and pipes
+
+s$attach_event gives a number for the event of a file, s$wait_event waits for that, or for any (u 0), for q ticks at most if q is not
+0, and gives count and status of what was notified since. s$notify_path notifies at every module that has the file, after all that
+was done to it before. Attached with switch 1, an event tells of changes of the file, too, wherever they are made.
+
+A file is a pipe after s$set_pipe_file: sequential, without indexes, outside of shares. What is read of it is gone, and its readers
+wait at the end while another program has it open for writing.
+
+## Parameters of transactions
+
+s$set_tp_parameters sets, for the transactions that the program starts afterwards: type 1 the priority, 2 how many ticks one waits for
+a lock before it is aborted (-1: any number; 61,440 at first), 3 how many it may last (0: any number). Type 0 sets nothing. It gives
+all of them, and why the program's last transaction that was aborted from outside was. s$set_tp_default_parameters sets them for
+programs that come.
+
 ## Stable input
 
 Records that modules append to one sequential file at once stand in the order of their stamps, so what comes from elsewhere may

@@ -193,3 +193,28 @@ ok "1" number 1
 ok number 5
 ok "2" number 2
 ok "three" number 5
+
+# A program that dies while it waits waits no more, and holds nothing.
+program d
+----
+
+calls
+d: msg_open path=%s#d>main>q2 io=server
+d& msg_receive p=1
+----
+ok port 1
+d waits
+
+end d
+----
+
+calls
+a: detach_port p=1
+s: detach_port p=1
+a: rename path=%s#d>main>q2 to=q3
+a: delete_file path=%s#d>main>q3
+----
+ok
+ok
+ok
+ok
