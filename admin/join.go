@@ -6,6 +6,8 @@ import "time"
 type TokenRequest struct {
 	Role string        `json:"role,omitempty"`
 	TTL  time.Duration `json:"ttl_ns,omitempty"`
+	// Limit is how long a leaf may go unheard before it is removed; 0: 30 days.
+	Limit time.Duration `json:"limit_ns,omitempty"`
 }
 
 // LeaveRequest takes a module out of the mesh.

@@ -71,6 +71,10 @@ type MemberStatus struct {
 	Status    string   `json:"status"`
 	Voter     bool     `json:"voter"`
 	Addresses []string `json:"addresses"`
+	// Of a leaf: how long it may go unheard, and when somebody last heard of it
+	// as far as is known here.
+	Limit   time.Duration `json:"limit_ns,omitempty"`
+	HeardAt *time.Time    `json:"heard_at,omitempty"`
 }
 
 // CaughtUp is the answer to: is here all that members had a moment ago?

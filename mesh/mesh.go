@@ -126,6 +126,9 @@ type Config struct {
 	// Wants tells which streams come here. It is called with a lock held: it
 	// must not block, nor call the Mesh.
 	Wants func(origin.Stream) bool
+	// Carries tells whether a neighbour is asked for a stream; as Wants. nil:
+	// each is for all that it announces.
+	Carries func(peer origin.Module, s origin.Stream) bool
 	// May tells which streams a neighbour may be served; nil: all.
 	May func(peer origin.Module, s origin.Stream) bool
 	// Hurry tells that somebody here waits for a neighbour to have what he
@@ -183,7 +186,7 @@ func (m *Mesh) Run(ctx context.Context) {
 	m.ctx = ctx
 	m.mu.Unlock()
 	m.pull.Lock()
-	m.pull.puller = link.NewPuller(m.cfg.Self, m.cfg.Source.Durable().Clone(), m.cfg.Wants)
+	m.pull.puller = link.NewPuller(m.cfg.Self, m.cfg.Source.Durable().Clone(), m.cfg.Wants, m.cfg.Carries)
 	m.pull.Unlock()
 	m.cfg.Network.Handle(quicnet.Data, m.handler(m.answer))
 	m.cfg.Network.Handle(quicnet.Control, m.handler(m.answer))

@@ -334,6 +334,7 @@ func (n *Node) controlLoop(cur *control.State) {
 			n.reportDepartures(cur)
 			n.parted()
 			n.lead()
+			n.watchLeaves(cur)
 			n.becomeActive(cur)
 		}
 	}

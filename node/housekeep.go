@@ -141,6 +141,9 @@ func (n *Node) held(st *control.State, s origin.Stream) (h holding) {
 		if !m.HoldsData() || m.Number == n.dir.Number || m.Number == s.Module || !st.Tables().AppliesHere(s, m.Number) {
 			continue
 		}
+		if d, leaving := st.Departure(m.Number); leaving && d.Removed {
+			continue // it takes nothing any more
+		}
 		seq := origin.Seq(0)
 		for _, e := range heads[ownStream(st, s.Group, m.Number)].Context {
 			if e.Stream == s {

@@ -71,6 +71,7 @@ type Node struct {
 	scopes  scopes
 	absence absence
 	hooks   hooks
+	leaves  leaves // owned by controlLoop
 	// lineages are those of control that this module follows, from the first on;
 	// they do not change while the node runs.
 	lineages []uint32
@@ -444,7 +445,8 @@ func (n *Node) openControl(ctx context.Context) (err error) {
 func (n *Node) openMesh() {
 	n.mesh = mesh.New(mesh.Config{Self: n.dir.Number, MeshID: n.dir.MeshID, Network: kinded{n}, Source: source{n}, Sink: sink{n},
 		Key: n.key, Peers: n.peers, Wants: func(s origin.Stream) bool { return (*n.wants.Load())(s) }, May: n.mayPull,
-		Hurry: n.scopes.some, Logger: n.log})
+		Carries: func(m origin.Module, s origin.Stream) bool { return n.ctl.state().Carries(m, s) },
+		Hurry:   n.scopes.some, Logger: n.log})
 	n.mesh.HandleRPC("propose", n.servePropose)
 	n.mesh.HandleRPC("lease", n.serveLease)
 	n.mesh.HandleRPC("standing", n.serveStanding)
@@ -494,13 +496,19 @@ func (n *Node) moduleName(m origin.Module) string {
 	return fmt.Sprintf("module %d", m)
 }
 
-// streamName is %system#module.incarnation/group.
+// streamName is %system#module.incarnation/group. A module that left, and whose
+// name another has by now, has its number behind the name: (3).
 func (n *Node) streamName(s origin.Stream) string {
 	g := n.ctl.state().GroupName(s.Group)
 	if g == "" {
 		g = fmt.Sprint(s.Group)
 	}
-	return fmt.Sprintf("%s.%d/%s", n.moduleName(s.Module), s.Incarnation, g)
+	name := n.moduleName(s.Module)
+	st := n.ctl.state()
+	if m, ok := st.Member(s.Module); ok && !m.Standing() && slices.ContainsFunc(st.Members, func(o control.Member) bool { return o.Name == m.Name && o.Number > m.Number }) {
+		name += fmt.Sprintf("(%d)", m.Number)
+	}
+	return fmt.Sprintf("%s.%d/%s", name, s.Incarnation, g)
 }
 
 // dotName is stream:seq, with .N for an operation that is not the first.
@@ -515,5 +523,6 @@ func (n *Node) dotName(d origin.OpDot) string {
 // mayPull tells whether a neighbour may be served a stream: it holds the
 // stream's group.
 func (n *Node) mayPull(peer origin.Module, s origin.Stream) bool {
-	return slices.Contains(n.ctl.state().Tables().Holders(s.Group), peer)
+	st := n.ctl.state()
+	return slices.Contains(st.Tables().Holders(s.Group), peer) && st.Carries(n.dir.Number, s)
 }

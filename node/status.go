@@ -45,12 +45,21 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 	if l := st.Lineage(); l != 0 {
 		s.Lineage = fmt.Sprintf("%x", l)
 	}
+	heard := peersHeard(n.mesh.Links())
 	for _, m := range st.Members {
 		state := string(m.Status)
 		if m.Behind && m.Standing() {
 			state = "left behind"
 		}
-		s.Members = append(s.Members, admin.MemberStatus{Module: m.Name, Number: uint32(m.Number), Role: string(m.Role), Status: state, Voter: m.Voter, Addresses: m.Addresses})
+		x := admin.MemberStatus{Module: m.Name, Number: uint32(m.Number), Role: string(m.Role), Status: state, Voter: m.Voter, Addresses: m.Addresses}
+		if m.Role == control.RoleLeaf {
+			x.Limit = time.Duration(m.Limit) * time.Millisecond
+			if m.Standing() && m.Number != n.dir.Number {
+				at := time.UnixMilli(n.leafHeard(&m, heard)).UTC()
+				x.HeardAt = &at
+			}
+		}
+		s.Members = append(s.Members, x)
 	}
 	s.Streams = n.streamStatus(st)
 	c, err := n.inboxes.count(n)

@@ -67,8 +67,11 @@ func (e engine) CreateToken(ctx context.Context, r admin.TokenRequest) (*admin.T
 	if role != control.RoleMember && role != control.RoleWitness && role != control.RoleLeaf {
 		return nil, failure(admin.Usage, "bad_role", "member, witness or leaf", "role %q", r.Role)
 	}
-	if role == control.RoleLeaf {
-		return nil, failure(admin.Usage, "not_built", "use a member", "modules of role %s are not built yet", role)
+	if role != control.RoleLeaf && r.Limit != 0 {
+		return nil, failure(admin.Usage, "bad_limit", "leave the limit out, or make it a leaf", "only a leaf has a limit, not a %s", role)
+	}
+	if r.Limit < 0 || r.Limit > 0 && r.Limit < leastLimit || r.Limit.Milliseconds() > control.MaxLeafLimit {
+		return nil, failure(admin.Usage, "bad_limit", "give one of an hour to ten years", "a limit of %v", r.Limit)
 	}
 	if r.TTL <= 0 {
 		r.TTL = time.Hour
@@ -76,7 +79,7 @@ func (e engine) CreateToken(ctx context.Context, r admin.TokenRequest) (*admin.T
 	t := newToken(n.dir.authority.Fingerprint(), n.joinAddresses())
 	h := t.hash()
 	exp := time.Now().Add(r.TTL)
-	res, err := n.propose(ctx, &control.Command{Kind: control.KindCreateToken, CreateToken: &control.CreateToken{ID: t.ID, Secret: h[:], Role: role, Expires: exp.UnixMilli()}})
+	res, err := n.propose(ctx, &control.Command{Kind: control.KindCreateToken, CreateToken: &control.CreateToken{ID: t.ID, Secret: h[:], Role: role, Expires: exp.UnixMilli(), Limit: r.Limit.Milliseconds()}})
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,12 @@ func (a *app) moduleCommand() *cobra.Command {
 				t.row("member", m.Module, "number", m.Number, m.Role, m.Status)
 				t.row("voter", m.Voter)
 				t.row("addresses", m.Addresses)
+				if m.Limit > 0 {
+					t.row("limit", "removed when unheard for "+m.Limit.String())
+				}
+				if m.HeardAt != nil {
+					t.row("heard", m.HeardAt.Format(time.RFC3339))
+				}
 				if answer.Problem != nil {
 					t.row("view", "unknown: "+answer.Problem.Message)
 					return

@@ -22,6 +22,9 @@ func (a *app) tokenCommand() *cobra.Command {
 			if r.TTL <= 0 {
 				return usage("token create: --ttl %v: give a time above 0", r.TTL)
 			}
+			if r.Limit < 0 || r.Limit != 0 && r.Role != "leaf" {
+				return usage("token create: --limit %v: give it with --role leaf, and above 0", r.Limit)
+			}
 			cl, err := a.open(c.Context())
 			if err != nil {
 				return err
@@ -40,6 +43,7 @@ func (a *app) tokenCommand() *cobra.Command {
 	}
 	f := create.Flags()
 	f.StringVar(&r.Role, "role", "member", "`role` of the new module: member, witness or leaf")
+	f.DurationVar(&r.Limit, "limit", 0, "of a leaf: how long it may go unheard before it is removed; 0 is 720h")
 	f.DurationVar(&r.TTL, "ttl", time.Hour, "how long the token may be used")
 	return nest("token", "Tokens that admit modules", create)
 }

@@ -35,10 +35,10 @@ func (g *GroupRule) supplements(name string) bool {
 func (g *GroupRule) mayOwn(name string) bool { return g.from(name) && !g.supplements(name) }
 
 // MayOwn reports whether a module may be given an owned group: a route starts
-// there, and it is not supplementary.
+// there, it is no leaf, and not supplementary.
 func (t *Tables) MayOwn(g origin.Group, module origin.Module) bool {
 	m := t.member(module)
-	return t.MayOriginate(g, module) && t.group(g).mayOwn(m.Name)
+	return t.MayOriginate(g, module) && m.Role != RoleLeaf && t.group(g).mayOwn(m.Name)
 }
 
 // Supplements reports whether a module writes an owned group beside its owner.
@@ -49,21 +49,28 @@ func (t *Tables) Supplements(g origin.Group, module origin.Module) bool {
 
 // Donors lists the modules whose state of a group may be taken over by module:
 // all that is in it goes there by the routes. What module writes itself counts
-// as going there.
+// as going there. A leaf is one only where there is no other.
 func (t *Tables) Donors(g origin.Group, module origin.Module) []origin.Module {
 	rule, to := t.group(g), t.member(module)
 	if rule == nil || to == nil {
 		return nil
 	}
-	var l []origin.Module
+	var l, leaves []origin.Module
 	for _, n := range t.Holders(g) {
 		d := t.member(n)
 		more := func(m Member) bool {
 			return m.Role != RoleWitness && (m.Number == n || rule.destination(m.Name, d.Name)) && m.Number != module && !rule.destination(m.Name, to.Name)
 		}
-		if n != module && !slices.ContainsFunc(t.members, more) {
+		switch {
+		case n == module || slices.ContainsFunc(t.members, more):
+		case d.Role == RoleLeaf:
+			leaves = append(leaves, n)
+		default:
 			l = append(l, n)
 		}
+	}
+	if len(l) == 0 {
+		return leaves
 	}
 	return l
 }

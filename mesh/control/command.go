@@ -67,6 +67,7 @@ type CreateToken struct {
 	Secret  []byte `msgpack:"s"` // SHA-256
 	Role    Role   `msgpack:"r"`
 	Expires int64  `msgpack:"e"`
+	Limit   int64  `msgpack:"l,omitempty"` // ms, of a leaf; 0: LeafLimit
 }
 
 // RevokeToken makes an unused token worthless.
@@ -93,6 +94,7 @@ type Update struct {
 	Serving   bool          `msgpack:"s,omitempty"` // it has the data: joining becomes member
 	Voter     *bool         `msgpack:"v,omitempty"`
 	Following bool          `msgpack:"f,omitempty"` // it has taken over the state of this lineage
+	Heard     int64         `msgpack:"h,omitempty"` // a leaf was heard at this time, in unix ms
 }
 
 // Leave begins a departure: the module's streams are sealed, and end when
@@ -101,6 +103,9 @@ type Update struct {
 type Leave struct {
 	Module  origin.Module `msgpack:"m"`
 	Removed bool          `msgpack:"r"`
+	// Since is not 0 where a leaf is put out because nobody has heard of it
+	// since then, in unix ms.
+	Since int64 `msgpack:"s,omitempty"`
 }
 
 // ReportHeads is one member's report on the streams of a module that leaves:

@@ -556,6 +556,9 @@ func (t *texts) owning(rule *GroupRule) {
 	}
 	if t.has("owner") {
 		t.member("owner", rule.Owner)
+		if m, ok := t.c.state.Named(rule.Owner); ok && m.Role == RoleLeaf {
+			t.bad("owner", "%s is a leaf: it owns no group", rule.Owner)
+		}
 	}
 	if t.has("failover") && t.get("failover") != "off" {
 		rule.Failover, _ = strconv.Atoi(t.get("failover"))

@@ -297,6 +297,15 @@ func (w *world) run(d *datadriven.TestData) string {
 					}
 					answer += "; "
 				}
+			case "leaves":
+				for _, m := range w.s.Members {
+					if m.Role == RoleLeaf {
+						answer += fmt.Sprintf("%s=%d %s limit %d heard %d; ", m.Name, m.Number, m.Status, m.Limit, m.HeardAt())
+					}
+				}
+			case "carries": // MODULE, and whose stream of the first group
+				s := origin.Stream{Group: 1, Module: w.number(f[2]), Incarnation: w.s.Incarnation(1, w.number(f[2]))}
+				answer = fmt.Sprint(w.s.Carries(w.number(f[1]), s))
 			case "epoch":
 				answer = fmt.Sprintf("%d, text %d", w.s.Tables().Epoch, w.s.History[len(w.s.History)-1].Epoch)
 			case "voters":
@@ -373,6 +382,23 @@ func (w *world) do(f []string) string {
 		c.Kind, c.RecordLost = KindRecordLost, &LostFile{Name: f[1], Group: g.Number, Epoch: epoch, Owner: 1, End: 7, Module: w.number(f[4]), Txns: txns, Replayed: replayed, Discarded: discarded, Digest: secret(f[8]), Made: c.At}
 	case "leave":
 		c.Kind, c.Leave = KindLeave, &Leave{Module: w.number(f[1])}
+	case "token": // ID ROLE LIMIT
+		limit, _ := strconv.ParseInt(f[3], 10, 64)
+		c.Kind, c.CreateToken = KindCreateToken, &CreateToken{ID: f[1], Secret: secret(f[1]), Role: Role(f[2]), Expires: 99999, Limit: limit}
+	case "admit": // ID MODULE AT
+		c.At, _ = strconv.ParseInt(f[3], 10, 64)
+		c.Kind, c.Admit = KindAdmit, &Admit{Token: f[1], Secret: secret(f[1]), Module: f[2], Addresses: []string{"h:1"}, Key: w.key(), Serial: "2"}
+	case "serve": // MODULE
+		c.Kind, c.Update = KindUpdate, &Update{Module: w.number(f[1]), Serving: true}
+	case "heard": // MODULE TIME AT
+		h, _ := strconv.ParseInt(f[2], 10, 64)
+		c.At, _ = strconv.ParseInt(f[3], 10, 64)
+		c.Kind, c.Update = KindUpdate, &Update{Module: w.number(f[1]), Heard: h}
+	case "silent": // MODULE SINCE
+		since, _ := strconv.ParseInt(f[2], 10, 64)
+		c.Kind, c.Leave = KindLeave, &Leave{Module: w.number(f[1]), Removed: true, Since: since}
+	case "report": // BY OF
+		c.Kind, c.Report = KindReport, &ReportHeads{By: w.number(f[1]), Of: w.number(f[2])}
 	}
 	if _, err := w.try(c); err != nil {
 		return err.Error()
@@ -636,7 +662,7 @@ func TestRefusedTravels(t *testing.T) {
 	if err := decode(b, out, 1000, 100); err != nil || *out != *in || !errors.Is(out, ErrTokenUsed) {
 		t.Fatal(out, err)
 	}
-	for c := ErrMalformed; c <= ErrOldIndex; c++ {
+	for c := ErrMalformed; c <= ErrHeard; c++ {
 		if strings.HasPrefix(c.Error(), "control refusal") {
 			t.Errorf("code %d has no text", c)
 		}

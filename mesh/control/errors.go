@@ -32,6 +32,7 @@ const (
 	ErrLostFile     Code = 23 // a lost-transaction file is not as it was recorded
 	ErrLineage      Code = 24 // another control log, or a member that does not follow this one
 	ErrEnded        Code = 25 // the stream ended elsewhere
+	ErrHeard        Code = 26 // a leaf was heard of meanwhile
 )
 
 var codeTexts = map[Code]string{
@@ -44,7 +45,7 @@ var codeTexts = map[Code]string{
 	ErrNotOwned: "cannot be owned so", ErrTermMoved: "the owner has changed", ErrSwitching: "the owner is changing",
 	ErrSwitchOver: "no such change of owner is under way", ErrOwns: "the owner of a group cannot leave",
 	ErrLostFile: "it is not as it was recorded", ErrLineage: "another lineage of control",
-	ErrEnded: "the stream has ended",
+	ErrEnded: "the stream has ended", ErrHeard: "it was heard of",
 }
 
 func (c Code) Error() string {

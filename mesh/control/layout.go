@@ -386,7 +386,7 @@ func (c *compiler) supplementary(g *GroupRule, line int) {
 	}
 	owner := ""
 	for i := range c.state.Members {
-		if m := &c.state.Members[i]; m.HoldsData() && g.mayOwn(m.Name) {
+		if m := &c.state.Members[i]; m.HoldsData() && m.Role != RoleLeaf && g.mayOwn(m.Name) {
 			owner = m.Name
 			break
 		}

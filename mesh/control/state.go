@@ -36,6 +36,13 @@ const (
 	MaxHistory   = 20 // table texts kept
 )
 
+// A leaf that was not heard of for longer than its limit is removed, so that
+// nobody keeps a journal for it forever. In milliseconds.
+const (
+	LeafLimit    = 30 * 24 * 3600 * 1000 // where its token says nothing
+	MaxLeafLimit = 10 * 365 * 24 * 3600 * 1000
+)
+
 // Member is a module that was admitted.
 type Member struct {
 	Number    origin.Module `msgpack:"n" json:"number"`
@@ -50,7 +57,15 @@ type Member struct {
 	// Behind says that control went on without it, and that it has not followed
 	// yet: nothing is heard of it, and it does not vote.
 	Behind bool `msgpack:"b,omitempty" json:"behind,omitempty"`
+	// Limit is how long a leaf may go unheard, in ms; Heard when somebody last
+	// said that he had heard of it, in unix ms. That is said now and then only:
+	// see HeardAt.
+	Limit int64 `msgpack:"l,omitempty" json:"limit_ms,omitempty"`
+	Heard int64 `msgpack:"h,omitempty" json:"heard_at,omitempty"`
 }
+
+// HeardAt is when control last knew of m being there, in unix ms.
+func (m *Member) HeardAt() int64 { return max(m.Heard, m.JoinedAt) }
 
 // Standing reports whether m takes part in the mesh: it has not left.
 func (m *Member) Standing() bool {
@@ -67,6 +82,7 @@ type Token struct {
 	Role    Role          `msgpack:"r" json:"role"`
 	Expires int64         `msgpack:"e" json:"expires"` // unix ms
 	UsedBy  origin.Module `msgpack:"u" json:"used_by"` // 0: unused
+	Limit   int64         `msgpack:"l,omitempty" json:"limit_ms,omitempty"`
 }
 
 // Group is a name and its number, given out once.
@@ -257,6 +273,24 @@ func (s *State) End(st origin.Stream) (p origin.Position, ok bool) {
 		return origin.Position{}, false
 	}
 	return s.Ends[i].Position(), true
+}
+
+// Carries reports whether a stream is pulled from module: from a leaf only what
+// it writes itself. What an owner that is gone, or a module that goes, may have
+// given to a leaf alone is taken from it all the same.
+func (s *State) Carries(module origin.Module, st origin.Stream) bool {
+	m, ok := s.Member(module)
+	if !ok || m.Role != RoleLeaf || st.Module == module {
+		return true
+	}
+	if _, ended := s.End(st); ended {
+		return true
+	}
+	o, ok := s.Member(st.Module)
+	if !ok || o.Status == Leaving || !o.Standing() {
+		return true
+	}
+	return slices.ContainsFunc(s.Switches, func(w Switch) bool { return w.Group == st.Group && w.Failover })
 }
 
 // Departure finds the leave or removal of m that is under way.

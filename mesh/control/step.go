@@ -66,7 +66,7 @@ func (s *State) do(c *Command, res *Result) error {
 		if c.Update == nil {
 			return missing
 		}
-		return s.update(c.Update)
+		return s.update(c.Update, c.At)
 	case KindLeave:
 		if c.Leave == nil {
 			return missing
@@ -201,6 +201,16 @@ func (s *State) createToken(c *CreateToken, at int64) error {
 	if c.Role != RoleMember && c.Role != RoleWitness && c.Role != RoleLeaf {
 		return refuse(ErrMalformed, "token "+c.ID, "the role %q is not one of: member, witness, leaf", c.Role)
 	}
+	switch {
+	case c.Role != RoleLeaf && c.Limit != 0:
+		return refuse(ErrMalformed, "token "+c.ID, "only a leaf has a limit")
+	case c.Limit < 0 || c.Limit > MaxLeafLimit:
+		return refuse(ErrMalformed, "token "+c.ID, "a leaf's limit is 1 to %d ms", int64(MaxLeafLimit))
+	}
+	limit := c.Limit
+	if c.Role == RoleLeaf && limit == 0 {
+		limit = LeafLimit
+	}
 	// Those that expired a day ago and admitted nobody need not be told apart
 	// from those that never were.
 	kept := slices.DeleteFunc(slices.Clone(s.Tokens), func(t Token) bool { return t.UsedBy == 0 && t.Expires < at-24*3600*1000 })
@@ -211,7 +221,7 @@ func (s *State) createToken(c *CreateToken, at int64) error {
 	if len(kept) >= MaxTokens {
 		return refuse(ErrTooMany, "tokens", "%d are allowed", MaxTokens)
 	}
-	s.Tokens = slices.Insert(kept, i, Token{ID: c.ID, Secret: c.Secret, Role: c.Role, Expires: c.Expires})
+	s.Tokens = slices.Insert(kept, i, Token{ID: c.ID, Secret: c.Secret, Role: c.Role, Expires: c.Expires, Limit: limit})
 	return nil
 }
 
@@ -277,7 +287,7 @@ func (s *State) admit(c *Admit, at int64, res *Result) error {
 		}
 		res.Module = s.add(Member{
 			Name: c.Module, Addresses: c.Addresses, Role: role, Key: c.Key,
-			Status: Joining, Serial: c.Serial, JoinedAt: at,
+			Status: Joining, Serial: c.Serial, JoinedAt: at, Limit: s.Tokens[i].Limit,
 		})
 	} else {
 		res.Module = again.Number
@@ -287,7 +297,7 @@ func (s *State) admit(c *Admit, at int64, res *Result) error {
 	return nil
 }
 
-func (s *State) update(c *Update) error {
+func (s *State) update(c *Update, at int64) error {
 	m, ok := s.Member(c.Module)
 	if !ok || !m.Standing() {
 		return refuse(ErrNoMember, fmt.Sprintf("module %d", c.Module), "")
@@ -310,6 +320,12 @@ func (s *State) update(c *Update) error {
 	if c.Following {
 		m.Behind = false
 	}
+	if c.Heard != 0 {
+		if m.Role != RoleLeaf || c.Heard > at {
+			return refuse(ErrMalformed, m.Name, "a %s heard of at %d, which is said at %d", m.Role, c.Heard, at)
+		}
+		m.Heard = max(m.Heard, c.Heard)
+	}
 	if c.Voter != nil {
 		if *c.Voter && (m.Behind || m.Role == RoleLeaf || m.Status != Active) {
 			return refuse(ErrMalformed, m.Name, "a %s with status %s does not vote", m.Role, m.Status)
@@ -324,6 +340,12 @@ func (s *State) leave(c *Leave) error {
 	m, ok := s.Member(c.Module)
 	if !ok || !m.Standing() {
 		return refuse(ErrNoMember, fmt.Sprintf("module %d", c.Module), "")
+	}
+	if c.Since != 0 && (m.Role != RoleLeaf || !c.Removed) {
+		return refuse(ErrMalformed, m.Name, "only a leaf is removed for not being heard")
+	}
+	if c.Since != 0 && m.HeardAt() > c.Since {
+		return refuse(ErrHeard, m.Name, "at %d, and not last at %d", m.HeardAt(), c.Since)
 	}
 	if g := s.owns(c.Module); g != "" {
 		return refuse(ErrOwns, m.Name, "it owns the group %s: give that to another first, with: drmesh switchover start %s MODULE", g, g)

@@ -14,7 +14,8 @@
 //   - When the present one goes, it moves at once.
 //   - A neighbour that announced what it does not give is left after Stall, if
 //     another has it, and is the last choice for that stream until it gives.
-//   - Nobody pulls a stream of his own.
+//   - Nobody pulls a stream of his own, nor from a neighbour that does not carry
+//     it for others, whatever that announces.
 //   - Equal events at equal times give equal effects: maps never show.
 package link
 
@@ -125,6 +126,7 @@ const (
 type Puller struct {
 	self    origin.Module
 	wants   func(origin.Stream) bool
+	carries func(origin.Module, origin.Stream) bool
 	peers   map[origin.Module]*peer
 	refused map[from]time.Time // until when; outlives sessions
 	streams map[origin.Stream]*pulled
@@ -155,9 +157,13 @@ type pulled struct {
 }
 
 // NewPuller starts from what is here. wants says which streams come here; it
-// may change its mind, and is asked again at each event of the stream.
-func NewPuller(self origin.Module, have origin.Vector, wants func(origin.Stream) bool) *Puller {
-	p := &Puller{self: self, wants: wants, peers: map[origin.Module]*peer{}, refused: map[from]time.Time{}, streams: map[origin.Stream]*pulled{}}
+// may change its mind, and is asked again at each event of the stream. carries
+// says whether a neighbour is asked for a stream at all; nil: each for all.
+func NewPuller(self origin.Module, have origin.Vector, wants func(origin.Stream) bool, carries func(origin.Module, origin.Stream) bool) *Puller {
+	if carries == nil {
+		carries = func(origin.Module, origin.Stream) bool { return true }
+	}
+	p := &Puller{self: self, wants: wants, carries: carries, peers: map[origin.Module]*peer{}, refused: map[from]time.Time{}, streams: map[origin.Stream]*pulled{}}
 	for s, at := range have {
 		p.streams[s] = &pulled{at: at}
 	}
@@ -393,7 +399,7 @@ func (p *Puller) choose(now time.Time, s origin.Stream, out []Effect) []Effect {
 // one itself does not count.
 func (p *Puller) best(now time.Time, s origin.Stream, x *pulled) (best origin.Module) {
 	for m, q := range p.peers {
-		if m == x.source || q.has[s] <= x.at.Seq || now.Before(p.refused[from{m, s}]) {
+		if m == x.source || q.has[s] <= x.at.Seq || now.Before(p.refused[from{m, s}]) || !p.carries(m, s) {
 			continue
 		}
 		if best == 0 || p.before(s, m, best) {

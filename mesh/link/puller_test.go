@@ -54,11 +54,13 @@ type world struct {
 	p     *Puller
 	now   time.Time
 	wants map[origin.Module]bool // nil: all
+	leaf  map[origin.Module]bool // carry their own streams alone
 }
 
 func newWorld() *world {
 	w := &world{now: time.UnixMilli(0)}
-	w.p = NewPuller(1, nil, func(s origin.Stream) bool { return w.wants == nil || w.wants[s.Module] })
+	w.p = NewPuller(1, nil, func(s origin.Stream) bool { return w.wants == nil || w.wants[s.Module] },
+		func(m origin.Module, s origin.Stream) bool { return !w.leaf[m] || s.Module == m })
 	return w
 }
 
@@ -113,6 +115,9 @@ func (w *world) play(t *testing.T, f []string) []Effect {
 	case "at":
 		w.now = time.UnixMilli(int64(n[1]))
 		return w.p.Step(w.now, Tick{})
+	case "leaf":
+		w.leaf = map[origin.Module]bool{peer(1): true}
+		return nil
 	case "wants":
 		w.wants = nil
 		if f[1] != "all" {
@@ -168,8 +173,8 @@ func event(r *rand.Rand) Event {
 func TestOneSubscriptionPerStream(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		p := NewPuller(1, nil, func(s origin.Stream) bool { return s.Module != 4 })
-		again := NewPuller(1, nil, func(s origin.Stream) bool { return s.Module != 4 })
+		p := NewPuller(1, nil, func(s origin.Stream) bool { return s.Module != 4 }, nil)
+		again := NewPuller(1, nil, func(s origin.Stream) bool { return s.Module != 4 }, nil)
 		now := time.UnixMilli(0)
 		subs := map[origin.Stream]origin.Module{}
 		up := map[origin.Module]bool{}
@@ -258,7 +263,7 @@ func TestOneSubscriptionPerStream(t *testing.T) {
 }
 
 func TestWhatANeighbourAnnouncesIsBounded(t *testing.T) {
-	p := NewPuller(1, nil, func(origin.Stream) bool { return true })
+	p := NewPuller(1, nil, func(origin.Stream) bool { return true }, nil)
 	p.Step(time.UnixMilli(0), PeerUp{2, 0})
 	for i := range origin.Group(10) {
 		a := Announced{Peer: 2}
