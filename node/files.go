@@ -8,6 +8,7 @@ import (
 	"drmesh/admin"
 	"drmesh/vosio"
 	"drmesh/vosio/call"
+	"drmesh/vosio/record"
 )
 
 // Files implements admin.Engine.
@@ -64,11 +65,20 @@ func fileOf(f vosio.FileInfo) admin.File {
 		Parked: f.Parked, Withheld: f.Withheld, Computed: f.Computed, Layout: f.Layout != ""}
 	for _, i := range f.Indexes {
 		s := i.Name
+		if i.Kind != "" {
+			s += " " + i.Kind
+		}
 		for _, c := range i.Components {
 			s += fmt.Sprintf(" %d,%d", c.Position, c.Length)
 		}
 		if i.Duplicates {
 			s += " duplicates"
+		}
+		if i.NullKeys {
+			s += " null-keys"
+		}
+		if i.Collation == record.CollateAlike {
+			s += " case-alike"
 		}
 		if i.Name == f.Identity {
 			s += " identity"

@@ -74,7 +74,20 @@ func (c *calls) createIndex(ctx context.Context, path string, x *record.Index) e
 	if x.Duplicates {
 		switches = call.IndexDuplicates
 	}
-	return c.CreateIndex(ctx, path, x.Name, x.Components, switches)
+	switch x.Kind {
+	case record.IndexSeparate:
+		switches |= call.IndexSeparateKey
+	case record.IndexItem:
+		switches |= call.IndexItem
+	case record.IndexRecord:
+		return c.CreateRecordIndex(ctx, path)
+	case record.IndexDeleted:
+		return c.CreateDeletedRecordIndex(ctx, path)
+	}
+	if x.NullKeys {
+		switches |= call.IndexNullKeys
+	}
+	return c.CreateIndexCollated(ctx, path, x.Name, x.Components, switches, x.Collation)
 }
 
 // records hands each record of a file to fn, in the order of an index or, if

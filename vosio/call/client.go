@@ -191,7 +191,13 @@ const (
 
 // CreateIndex defines an index and builds it.
 func (c Client) CreateIndex(ctx context.Context, path, name string, parts []record.Component, switches int) error {
-	_, err := c.do(ctx, &Request{Call: "s$create_index", Path: path, Name: name, Components: parts, Switches: switches, Collation: 4})
+	return c.CreateIndexCollated(ctx, path, name, parts, switches, record.CollateBytes)
+}
+
+// CreateIndexCollated is CreateIndex with a collation: record.CollateBytes or
+// record.CollateAlike.
+func (c Client) CreateIndexCollated(ctx context.Context, path, name string, parts []record.Component, switches, collation int) error {
+	_, err := c.do(ctx, &Request{Call: "s$create_index", Path: path, Name: name, Components: parts, Switches: switches, Collation: collation})
 	return err
 }
 
