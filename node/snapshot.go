@@ -193,12 +193,12 @@ func (n *Node) fetchGroup(g origin.Group) {
 		}
 		return c
 	}
-	peers := n.peers()
+	peers := slices.DeleteFunc(n.peers(), func(m origin.Module) bool { return !slices.Contains(donors, m) })
+	if len(peers) == 0 && len(donors) > 0 {
+		last = errors.New("no data link leads to a module that holds it; name this module among the peers of one, in the control tables' records of type module")
+	}
 	slices.SortStableFunc(peers, func(a, b origin.Module) int { return lacks(a) - lacks(b) })
 	for _, peer := range peers {
-		if !slices.Contains(donors, peer) {
-			continue
-		}
 		if last = n.fetchFrom(g, peer); last == nil {
 			n.clearAlarm(key)
 			return
