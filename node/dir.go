@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"drmesh/admin"
 	"drmesh/mesh/quicnet"
@@ -123,9 +125,13 @@ func readIdentity(path string) (identity, error) {
 	return id, nil
 }
 
+// lockGrace is how long the lock of a directory is waited for.
+const lockGrace = time.Second
+
 // openDir reads a module's directory and takes its lock: one process serves
-// it.
-func openDir(path string) (*dir, error) {
+// it. One that was just killed keeps the lock until the system has put it away;
+// who starts the next at once does not fail by that.
+func openDir(ctx context.Context, path string) (*dir, error) {
 	if err := checkSocketPath(path); err != nil {
 		return nil, err
 	}
@@ -143,7 +149,15 @@ func openDir(path string) (*dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for until := time.Now().Add(lockGrace); err == syscall.EWOULDBLOCK && time.Now().Before(until) && ctx.Err() == nil; {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		holder := make([]byte, 32)
 		n, _ := f.ReadAt(holder, 0)
 		f.Close()

@@ -147,7 +147,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	d, err := openDir(o.Dir)
+	d, err := openDir(ctx, o.Dir)
 	if err != nil {
 		return nil, err
 	}
