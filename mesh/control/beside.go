@@ -34,6 +34,37 @@ func (g *GroupRule) supplements(name string) bool {
 // mayOwn reports whether the module called name could own the group.
 func (g *GroupRule) mayOwn(name string) bool { return g.from(name) && !g.supplements(name) }
 
+// besideOf is a module that has been supplementary in a group: what it wrote then
+// never goes to one that may own the group, also when no route starts at the
+// module any more.
+type besideOf struct {
+	group  string
+	module origin.Module
+}
+
+func (s *State) besides() map[besideOf]bool {
+	var l map[besideOf]bool
+	for _, w := range s.Writings {
+		if !w.Beside {
+			continue
+		}
+		if l == nil {
+			l = map[besideOf]bool{}
+		}
+		l[besideOf{s.GroupName(w.Group), w.Module}] = true
+	}
+	return l
+}
+
+// goes reports whether what the module from writes, or has written, in a group
+// goes to another.
+func (t *Tables) goes(g *GroupRule, from, to *Member) bool {
+	if t.beside[besideOf{g.Name, from.Number}] && g.mayOwn(to.Name) {
+		return false
+	}
+	return g.destination(from.Name, to.Name)
+}
+
 // MayOwn reports whether a module may be given an owned group: a route starts
 // there, it is no leaf, and not supplementary.
 func (t *Tables) MayOwn(g origin.Group, module origin.Module) bool {
@@ -59,7 +90,7 @@ func (t *Tables) Donors(g origin.Group, module origin.Module) []origin.Module {
 	for _, n := range t.Holders(g) {
 		d := t.member(n)
 		more := func(m Member) bool {
-			return m.Role != RoleWitness && (m.Number == n || rule.destination(m.Name, d.Name)) && m.Number != module && !rule.destination(m.Name, to.Name)
+			return m.Role != RoleWitness && (m.Number == n || t.goes(rule, &m, d)) && m.Number != module && !t.goes(rule, &m, to)
 		}
 		switch {
 		case n == module || slices.ContainsFunc(t.members, more):

@@ -14,7 +14,7 @@ func (c *compiler) finish() {
 	c.placeMaps()
 	c.interval()
 	c.ranks()
-	c.tables = joinTables(c.state.Epoch+1, c.rules, c.state.Members, c.state.numbers(c.rules))
+	c.tables = joinTables(c.state.Epoch+1, c.rules, c.state.Members, c.state.numbers(c.rules), c.state.besides())
 	c.moved()
 	c.sourcesKnown()
 	c.chains()

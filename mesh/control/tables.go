@@ -53,6 +53,7 @@ type Tables struct {
 	byGroup  map[origin.Group]int    // group's place in rules.Groups
 	groups   map[string]int          // the same by name
 	maps     map[[2]string]path.Full // by share, module
+	beside   map[besideOf]bool       // who has been supplementary
 	peers    map[string][]string
 }
 
@@ -61,12 +62,12 @@ func newTables(s *State) *Tables {
 	for _, g := range s.Groups {
 		numbers[g.Name] = g.Number
 	}
-	return joinTables(s.Epoch, s.Rules, s.Members, numbers)
+	return joinTables(s.Epoch, s.Rules, s.Members, numbers, s.besides())
 }
 
-func joinTables(epoch uint64, r *Rules, members []Member, numbers map[string]origin.Group) *Tables {
+func joinTables(epoch uint64, r *Rules, members []Member, numbers map[string]origin.Group, beside map[besideOf]bool) *Tables {
 	t := &Tables{
-		Epoch: epoch, rules: r, members: members,
+		Epoch: epoch, rules: r, members: members, beside: beside,
 		standing: map[string]*Member{}, byName: map[string]int{}, byGroup: map[origin.Group]int{}, groups: map[string]int{},
 		maps: map[[2]string]path.Full{}, peers: map[string][]string{},
 	}
@@ -367,7 +368,7 @@ func (t *Tables) Destinations(g origin.Group, originModule origin.Module) []orig
 	var l []origin.Module
 	for i := range t.members {
 		m := &t.members[i]
-		if m.Number != originModule && m.HoldsData() && rule.destination(from.Name, m.Name) {
+		if m.Number != originModule && m.HoldsData() && t.goes(rule, from, m) {
 			l = append(l, m.Number)
 		}
 	}
@@ -396,7 +397,7 @@ func (t *Tables) AppliesHere(s origin.Stream, module origin.Module) bool {
 	if rule == nil || from == nil || to == nil || to.Role == RoleWitness {
 		return false
 	}
-	return s.Module == module || rule.destination(from.Name, to.Name)
+	return s.Module == module || t.goes(rule, from, to)
 }
 
 // Linked reports whether data passes between a and b: a link stands unless the
@@ -419,7 +420,7 @@ func (t *Tables) admits(module, peer string) bool {
 func (t *Tables) unreached(g *GroupRule, from *Member) []*Member {
 	var open, rest []*Member
 	for i := range t.members {
-		if m := &t.members[i]; m.Number != from.Number && m.HoldsData() && g.destination(from.Name, m.Name) {
+		if m := &t.members[i]; m.Number != from.Number && m.HoldsData() && t.goes(g, from, m) {
 			rest = append(rest, m)
 		}
 	}

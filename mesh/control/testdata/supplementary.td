@@ -199,3 +199,36 @@ originate ledger %p#m1: true incarnation 487425
 base %p#m1 ledger 1: 0
 base %p#m1 ledger 2: 38
 base %p#m1 ledger 0: 42
+
+# p writes no more: what it has written goes to q still, and to no owner.
+apply
+/=record_type    include
+ =share_name     main
+ =process_name   *
+ =source_path    %a#d01>data>*
+ =group          ledger
+/=record_type    group
+ =group          ledger
+ =mode           owned
+ =supplementary  %q#m1
+ =from_modules   '%a#m1 %b#m1 %q#m1'
+ =to_modules     *
+----
+- group ledger: one module at a time writes it; supplementary %p#m1 %q#m1; what these wrote after lost transactions stays
++ group ledger: one module at a time writes it; supplementary %q#m1
+- route ledger: from * to *
++ route ledger: from %a#m1 %b#m1 %q#m1 to *
+epoch 10001
+
+ask
+originate ledger %p#m1
+destinations ledger %p#m1
+destinations ledger %q#m1
+donors ledger %b#m1
+donors ledger %p#m1
+----
+originate ledger %p#m1: false incarnation 487425
+destinations ledger %p#m1: [%q#m1]
+destinations ledger %q#m1: [%p#m1]
+donors ledger %b#m1: [%a#m1]
+donors ledger %p#m1: [%a#m1 %b#m1 %q#m1]
