@@ -171,7 +171,7 @@ func (e *Engine) fill(ctx context.Context, process string, src, dst *file) error
 // nameFile gives a nameless file its name.
 func (e *Engine) nameFile(ctx context.Context, process string, id origin.FileID, full string) error {
 	return e.on(ctx, process, full, func(t *tx, p *place) error {
-		if e.cat.lookup(p.name, p.rel) != nil || e.cat.isDir(p.name, p.rel) {
+		if e.cat.occupied(p.name, p.rel) {
 			return fmt.Errorf("name %s: %w", full, call.FileExists)
 		}
 		return t.addCatalog(p.name, record.CatalogAddress(record.KindName, id, ""), nameRecord{Path: p.rel, Life: e.cat.nextLife(p.name, p.rel)})

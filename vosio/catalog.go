@@ -122,7 +122,8 @@ type shareCatalog struct {
 	attrs   map[origin.FileID]map[string]string
 	defs    map[origin.FileID]map[string]*index
 	dirs    map[string]bool
-	removed map[string]bool // directories taken away at this module alone
+	links   map[string]string // what each leads to
+	removed map[string]bool   // directories taken away at this module alone
 	lives   map[string]uint32
 	byName  map[string]origin.FileID
 	kept    map[origin.FileID][]kept // versions of stream files that lost
@@ -141,6 +142,7 @@ type catalog struct {
 	// there is any such share, or one in taking.
 	partial bool
 	some    atomic.Bool
+	linked  atomic.Bool // there was a link since the start: paths are looked at
 }
 
 func newCatalog() *catalog {
@@ -157,7 +159,7 @@ func (c *catalog) share(name string) *shareCatalog {
 			name: name, claims: map[origin.FileID]claim{}, births: map[origin.FileID]origin.Birth{},
 			names: map[origin.FileID]nameRecord{}, nbirths: map[origin.FileID]origin.Birth{},
 			attrs: map[origin.FileID]map[string]string{}, defs: map[origin.FileID]map[string]*index{},
-			dirs: map[string]bool{}, removed: map[string]bool{}, lives: map[string]uint32{},
+			dirs: map[string]bool{}, links: map[string]string{}, removed: map[string]bool{}, lives: map[string]uint32{},
 			byName: map[string]origin.FileID{}, parked: map[origin.FileID]string{}, kept: map[origin.FileID][]kept{},
 		}
 		c.shares[name] = s
@@ -335,11 +337,7 @@ func (c *catalog) set(share string, addr []byte, next []origin.Version) (before,
 	s := c.share(share)
 	live := len(next) > 0 && !next[0].Tombstone
 	if len(addr) > 0 && addr[0] == record.KindDirectory {
-		if live {
-			s.dirs[string(addr[1:])] = true
-		} else {
-			delete(s.dirs, string(addr[1:]))
-		}
+		c.setDirectory(s, string(addr[1:]), next)
 		c.rename(s)
 		return nil, nil
 	}

@@ -40,6 +40,15 @@ type FileInfo struct {
 // FullPath gives the full form of a path of either form: full, or share:rel.
 // A path of another system is e$object_not_found.
 func (e *Engine) FullPath(p string) (string, error) {
+	full, err := e.plainPath(p)
+	if err != nil {
+		return "", err
+	}
+	return e.follow(full, true)
+}
+
+// plainPath is FullPath without going through links.
+func (e *Engine) plainPath(p string) (string, error) {
 	if path.IsShare(p) {
 		share, rel, err := path.ParseShare(p)
 		if err != nil {

@@ -133,7 +133,7 @@ const maxHidden = 4096
 func (e *Engine) createFile(ctx context.Context, process, full string, org, size int) (*file, error) {
 	var id origin.FileID
 	err := e.on(ctx, process, full, func(t *tx, p *place) error {
-		if e.cat.lookup(p.name, p.rel) != nil || e.cat.isDir(p.name, p.rel) {
+		if e.cat.occupied(p.name, p.rel) {
 			return fmt.Errorf("create %s: %w", full, call.FileExists)
 		}
 		if err := t.needParent(p); err != nil {
@@ -217,7 +217,7 @@ func (e *Engine) renameFile(ctx context.Context, process, full, to string) error
 		if q.name != p.name || parent(full) != parent(to) {
 			return fmt.Errorf("rename %s to %s: %w", full, to, call.DifferentDirectory)
 		}
-		if e.cat.lookup(q.name, q.rel) != nil || e.cat.isDir(q.name, q.rel) {
+		if e.cat.occupied(q.name, q.rel) {
 			return fmt.Errorf("rename %s to %s: %w", full, to, call.FileExists)
 		}
 		return t.addCatalog(p.name, record.CatalogAddress(record.KindName, f.id, ""), nameRecord{Path: q.rel, Life: e.cat.nextLife(q.name, q.rel)})
@@ -371,7 +371,7 @@ func (e *Engine) setAttribute(ctx context.Context, process, full, name, value st
 // createDir makes a directory; its parent must stand.
 func (e *Engine) createDir(ctx context.Context, process, full string) error {
 	return e.on(ctx, process, full, func(t *tx, p *place) error {
-		if p.rel == "" || e.cat.isDir(p.name, p.rel) || e.cat.lookup(p.name, p.rel) != nil {
+		if p.rel == "" || e.cat.occupied(p.name, p.rel) {
 			return fmt.Errorf("create_dir %s: %w", full, call.FileExists)
 		}
 		if err := t.needParent(p); err != nil {

@@ -135,7 +135,9 @@ func init() {
 		"s$set_pipe_file": (*Process).setPipeFile, "s$set_tp_parameters": (*Process).setTPParameters, "s$set_tp_default_parameters": (*Process).setTPDefaults,
 		"s$set_no_wait_mode": (*Process).setNoWaitMode, "s$set_wait_mode": (*Process).setWaitMode, "s$set_io_time_limit": (*Process).setTimeLimit,
 		"drmesh$set_layout": (*Process).setLayout, "drmesh$get_layout": (*Process).getLayout, "drmesh$list": (*Process).list, "drmesh$status": (*Process).status,
-		"drmesh$create_dir": (*Process).createDir, "drmesh$remove_dir_here": (*Process).removeDirHere, "drmesh$restore_dir_here": (*Process).restoreDirHere,
+		"drmesh$create_dir": (*Process).createDir, "drmesh$delete_dir": (*Process).deleteDir,
+		"drmesh$link": (*Process).link, "drmesh$unlink": (*Process).unlink, "drmesh$list_links": (*Process).listLinks,
+		"drmesh$remove_dir_here": (*Process).removeDirHere, "drmesh$restore_dir_here": (*Process).restoreDirHere,
 		"drmesh$delete_local_index": (*Process).deleteLocalIndex, "drmesh$expand_path": (*Process).expandPath,
 	}
 }
@@ -229,15 +231,32 @@ func (p *Process) fail(r *call.Reply, err error) {
 }
 
 // fullPath completes a path as a program gives it: both forms, relative to the
-// root of nothing; programs give full paths.
+// root of nothing; programs give full paths. It goes through links.
 func (p *Process) fullPath(s string) (string, error) {
+	full, err := p.expanded(s)
+	if err != nil {
+		return "", err
+	}
+	return p.e.follow(full, true)
+}
+
+// nameOf is fullPath of a link itself.
+func (p *Process) nameOf(s string) (string, error) {
+	full, err := p.expanded(s)
+	if err != nil {
+		return "", err
+	}
+	return p.e.follow(full, false)
+}
+
+func (p *Process) expanded(s string) (string, error) {
 	s = strings.TrimRight(s, " ")
 	if path.IsShare(s) {
-		return p.e.FullPath(s)
+		return p.e.plainPath(s)
 	}
 	f, err := path.Expand(s, path.Context{Module: p.e.cfg.Name})
 	if err != nil {
 		return "", fmt.Errorf("path %q: %w: %v", s, call.BadPathname, err)
 	}
-	return p.e.FullPath(string(f))
+	return p.e.plainPath(string(f))
 }

@@ -302,6 +302,9 @@ func (i *Install) Build() error {
 		tmp.renameShare(s)
 		e.cat.mu.Lock()
 		e.cat.shares[s] = tmp.shares[s]
+		if len(tmp.shares[s].links) > 0 {
+			e.cat.linked.Store(true)
+		}
 		e.cat.byID[record.CatalogID(s)] = s
 		for id, f := range tmp.files {
 			if f.share == s {

@@ -14,13 +14,23 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
-	code := a.run(ctx, os.Args[1:])
+	code := a.run(ctx, commandLine(os.Args))
 	stop()
 	os.Exit(code)
+}
+
+// commandLine is what follows the program's name; called by the name of a VOS
+// command, the program is that command.
+func commandLine(args []string) []string {
+	if v := findVOS(filepath.Base(args[0])); v != nil {
+		return append([]string{"vos", v.name}, args[1:]...)
+	}
+	return args[1:]
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -14,7 +15,6 @@ import (
 	"drmesh/admin/client"
 	"drmesh/vosio/call"
 	"drmesh/vosio/path"
-	"drmesh/vosio/record"
 )
 
 // vosCommand is a VOS batch command. Its arguments are VOS ones: one dash,
@@ -51,40 +51,29 @@ type vosDone struct {
 	Target string `json:"target,omitempty"`
 }
 
-var vosCommands = []vosCommand{
-	{name: "create_file", args: "PATH [-organization KIND] [-record_size N] [-extent_size N] [-queue KIND]", short: "Make an empty file, or a queue", least: 1, most: 1, run: vosCreateFile,
-		switches: []vosSwitch{{name: "organization", value: "fixed, relative, sequential or stream", help: "sequential unless given"},
-			{name: "record_size", value: "bytes", help: "the length of fixed records, the greatest of relative ones"},
-			{name: "extent_size", value: "blocks", help: "accepted; space is taken as it is needed"},
-			{name: "queue", value: "message, one_way, server or direct", help: "make a queue; server and direct ones are of this module alone"}}},
-	{name: "create_dir", args: "PATH", short: "Make a directory", least: 1, most: 1, run: vosCreateDir},
-	{name: "copy_file", args: "SOURCE TARGET [-delete | -truncate] [-brief]", short: "Copy files: records, indexes and attributes", least: 2, most: 2, run: vosCopyFile,
-		switches: []vosSwitch{{name: "delete", help: "delete a target that exists first"}, {name: "truncate", help: "empty a target that exists first"}, {name: "brief", help: "say nothing of each file"}}},
-	{name: "move_file", args: "SOURCE TARGET [-delete]", short: "Move files: in one directory a rename, else a copy and a delete", least: 2, most: 2, run: vosMoveFile,
-		switches: []vosSwitch{{name: "delete", help: "delete a target that exists first"}}},
-	{name: "rename", args: "OLD NEW [-delete]", short: "Give a file another name in its directory", least: 2, most: 2, run: vosRename,
-		switches: []vosSwitch{{name: "delete", help: "delete a file that has the new name first"}}},
-	{name: "delete_file", args: "PATH... [-no_ask]", short: "Delete files", least: 1, most: 100, run: vosDeleteFile,
-		switches: []vosSwitch{{name: "no_ask", help: "do not ask about each file of a star name"}}},
-	{name: "truncate_file", args: "PATH...", short: "Remove all records of files", least: 1, most: 100, run: vosTruncateFile},
-	{name: "create_index", args: "PATH INDEX {-key POS,LEN... | -separate_key | -item} [-duplicates]", short: "Add an index of embedded keys, separate keys or items", least: 2, most: 2, run: vosCreateIndex,
-		switches: []vosSwitch{{name: "key", value: "position,length", many: true, help: "a component of the key; positions are from 1"},
-			{name: "duplicates", help: "several records may have one key"},
-			{name: "separate_key", help: "programs give the keys"}, {name: "item", help: "programs give keys and items, and no records"},
-			{name: "null_keys", help: "keys of blanks alone are not entered"},
-			{name: "collation", value: "number", help: "4, unless given: bytes; 1: upper and lower case alike"}}},
-	{name: "create_record_index", args: "PATH", short: "Number the records of a sequential file", least: 1, most: 1, run: vosCreatePlaces},
-	{name: "create_deleted_record_index", args: "PATH", short: "Have new records take the places of deleted ones", least: 1, most: 1, run: vosCreatePlaces},
-	{name: "compare_files", args: "PATH1 PATH2 | PATH --modules STAR", short: "Compare records of two files, or of one file at several modules", least: 1, most: 2, run: vosCompareFiles,
-		long: []vosLong{{"modules", "star name", "compare the file at these modules; * for all"},
-			{"timeout", "time", "how long changes may be on their way before a difference is one (10s)"}}},
+// vosCommands are all of them, in the order of the help.
+var vosCommands = slices.Concat(fileCommands, indexCommands, dirCommands, attributeCommands, convertCommands)
+
+// findVOS finds a VOS command by its name, nil if there is none. A program's
+// name may end with .pm.
+func findVOS(name string) *vosCommand {
+	name = strings.TrimSuffix(name, ".pm")
+	i := slices.IndexFunc(vosCommands, func(v vosCommand) bool { return v.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &vosCommands[i]
 }
 
 func (a *app) vosCommand() *cobra.Command {
 	c := nest("vos", "The VOS batch commands")
 	c.Long = `The VOS batch commands take VOS arguments: switches have one dash and whole words, which may be
 shortened as far as they stay clear. Options of drmesh (--dir, --output or -o, --dry-run) have two dashes.
-Source paths may be star names.`
+Source paths may be star names. What removes files that are not named one by one asks first; -no_ask does
+not, and is needed where nobody can be asked.
+
+The binary called by the name of one of them, through a link or a copy, is that command: after
+"ln -s drmesh copy_file", "copy_file a b" is "drmesh vos copy_file a b".`
 	for i := range vosCommands {
 		v := &vosCommands[i]
 		c.AddCommand(&cobra.Command{
@@ -268,167 +257,19 @@ func (r *vosRun) pairs(source, target string) ([][2]string, error) {
 	return l, nil
 }
 
-func vosCreateFile(r *vosRun) error {
-	orgs := map[string]int{"fixed": call.OrgFixed, "relative": call.OrgRelative, "sequential": call.OrgSequential, "extended": call.OrgExtended, "stream": call.OrgStream}
-	kind := r.text("organization", "sequential")
-	org, ok := orgs[kind]
-	if !ok {
-		return usage("%s: -organization %s: give fixed, relative, sequential or stream", r.name, kind)
-	}
-	if r.has("queue") {
-		if r.has("organization") || r.has("record_size") {
-			return usage("%s: -queue goes with neither -organization nor -record_size", r.name)
-		}
-		queues := map[string]int{"message": call.OrgMsgQueue, "one_way": call.OrgOneWayQueue, "server": call.OrgServerQueue, "direct": call.OrgDirectQueue}
-		if org, ok = queues[r.text("queue", "")]; !ok {
-			return usage("%s: -queue %s: give message, one_way, server or direct", r.name, r.text("queue", ""))
-		}
-	}
-	size, err := r.number(r.name, "record_size", 0)
-	if err != nil {
-		return err
-	}
-	if size == 0 && (org == call.OrgFixed || org == call.OrgRelative) {
-		return usage("%s: a %s file needs -record_size", r.name, kind)
-	}
-	if err := r.do("made", r.words[0], "", func() error {
-		return r.door.CreateFile(r.ctx, r.words[0], org, size)
-	}); err != nil {
-		return err
-	}
-	return r.tell(false)
-}
+// noAsk is the switch of commands that ask first.
+func noAsk(what string) vosSwitch { return vosSwitch{name: "no_ask", help: "do not ask about " + what} }
 
-func vosCreateDir(r *vosRun) error {
-	if err := r.do("made", r.words[0], "", func() error { return r.door.CreateDir(r.ctx, r.words[0]) }); err != nil {
-		return err
+// agreed asks whether to do what cannot be undone. With -no_ask that is
+// agreed; where nobody can be asked it is refused.
+func (r *vosRun) agreed(question string) (bool, error) {
+	if r.has("no_ask") || r.dryRun {
+		return true, nil
 	}
-	return r.tell(false)
-}
-
-func vosCopyFile(r *vosRun) error {
-	if r.has("delete") && r.has("truncate") {
-		return usage("%s: -delete and -truncate exclude each other", r.name)
+	if !asksPeople(r.a.in) || r.a.format != "table" {
+		return false, admin.Errorf(admin.Usage, "nobody_to_ask", "-no_ask does it without asking, --dry-run tells what it would do", "%s: %s Nobody is there to say: standard input is no terminal", r.name, question)
 	}
-	how := call.CopyFail
-	if r.has("delete") {
-		how = call.CopyDelete
-	} else if r.has("truncate") {
-		how = call.CopyTruncate
-	}
-	l, err := r.pairs(r.words[0], r.words[1])
-	if err != nil {
-		return err
-	}
-	for _, p := range l {
-		if err := r.do("copied", p[0], p[1], func() error { return r.door.CopyFile(r.ctx, p[0], p[1], how) }); err != nil {
-			return err
-		}
-	}
-	return r.tell(len(l) > 1 && !r.has("brief"))
-}
-
-func vosMoveFile(r *vosRun) error {
-	l, err := r.pairs(r.words[0], r.words[1])
-	if err != nil {
-		return err
-	}
-	for _, p := range l {
-		if err := r.do("moved", p[0], p[1], func() error { return r.move(p[0], p[1]) }); err != nil {
-			return err
-		}
-	}
-	return r.tell(len(l) > 1)
-}
-
-// move renames within a directory, and copies, then deletes, beyond it.
-func (r *vosRun) move(from, to string) error {
-	fd, _ := split(from)
-	td, name := split(to)
-	if fd == td || td == "" {
-		if err := r.makeRoom(to, fd+name); err != nil {
-			return err
-		}
-		return r.door.Rename(r.ctx, from, to)
-	}
-	how := call.CopyFail
-	if r.has("delete") {
-		how = call.CopyDelete
-	}
-	if err := r.door.CopyFile(r.ctx, from, to, how); err != nil {
-		return err
-	}
-	return r.door.DeleteFile(r.ctx, from)
-}
-
-// makeRoom deletes a target that exists, if -delete was given.
-func (r *vosRun) makeRoom(to, full string) error {
-	if !r.has("delete") {
-		return nil
-	}
-	if strings.ContainsAny(to, ">:") {
-		full = to
-	}
-	if _, err := r.door.status(r.ctx, full); err != nil {
-		return nil // not there; what else is wrong the rename will tell
-	}
-	return r.door.DeleteFile(r.ctx, full)
-}
-
-func vosRename(r *vosRun) error {
-	l, err := r.expand(r.words[0])
-	if err != nil {
-		return err
-	}
-	_, pattern := split(r.words[0])
-	for _, old := range l {
-		dir, name := split(old)
-		to := r.words[1]
-		if path.HasStar(to) {
-			if !path.HasStar(pattern) {
-				return usage("%s: a new star name needs an old one", r.name)
-			}
-			tdir, tbase := split(to)
-			filled, err := path.Fill(tbase, pattern, name)
-			if err != nil {
-				return usage("%s: %v", r.name, err)
-			}
-			to = tdir + filled
-		} else if len(l) > 1 {
-			return usage("%s: %s matches %d files, which cannot all be called %s", r.name, r.words[0], len(l), to)
-		}
-		if err := r.do("renamed", old, to, func() error {
-			if err := r.makeRoom(to, dir+to); err != nil {
-				return err
-			}
-			return r.door.Rename(r.ctx, old, to)
-		}); err != nil {
-			return err
-		}
-	}
-	return r.tell(len(l) > 1)
-}
-
-func vosDeleteFile(r *vosRun) error {
-	loud := false
-	for _, w := range r.words {
-		l, err := r.expand(w)
-		if err != nil {
-			return err
-		}
-		_, base := split(w)
-		ask := path.HasStar(base) && !r.has("no_ask") && !r.dryRun && terminal(r.a.err) && r.a.format == "table"
-		loud = loud || path.HasStar(base)
-		for _, p := range l {
-			if ask && !r.yes("Delete "+p+"?") {
-				continue
-			}
-			if err := r.do("deleted", p, "", func() error { return r.door.DeleteFile(r.ctx, p) }); err != nil {
-				return err
-			}
-		}
-	}
-	return r.tell(loud)
+	return r.yes(question), nil
 }
 
 // yes asks a person.
@@ -446,17 +287,36 @@ func (r *vosRun) yes(question string) bool {
 	return s == "y" || s == "yes"
 }
 
-func vosTruncateFile(r *vosRun) error {
+// call makes a call of which only the success matters.
+func (r *vosRun) call(q *call.Request) error {
+	var rep call.Reply
+	if err := r.door.Do(r.ctx, q, &rep); err != nil {
+		return err
+	}
+	return rep.Err()
+}
+
+// each does one thing to each file that the words, star names among them,
+// match. A question is asked for each of a star name; verb is empty for none.
+func (r *vosRun) each(words []string, did, verb string, fn func(path string) error) error {
 	loud := false
-	for _, w := range r.words {
+	for _, w := range words {
 		l, err := r.expand(w)
 		if err != nil {
 			return err
 		}
 		_, base := split(w)
-		loud = loud || path.HasStar(base)
+		star := path.HasStar(base)
+		loud = loud || star
 		for _, p := range l {
-			if err := r.do("emptied", p, "", func() error { return r.door.TruncateFile(r.ctx, p) }); err != nil {
+			if star && verb != "" {
+				if yes, err := r.agreed(verb + " " + p + "?"); err != nil {
+					return err
+				} else if !yes {
+					continue
+				}
+			}
+			if err := r.do(did, p, "", func() error { return fn(p) }); err != nil {
 				return err
 			}
 		}
@@ -464,47 +324,16 @@ func vosTruncateFile(r *vosRun) error {
 	return r.tell(loud)
 }
 
-func vosCreatePlaces(r *vosRun) error {
-	x := record.Index{Kind: record.IndexRecord}
-	if strings.HasSuffix(r.name, "create_deleted_record_index") {
-		x.Kind = record.IndexDeleted
+// asksPeople reports whether somebody can answer at in: it is a terminal.
+func asksPeople(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	if !ok || !terminal(f) {
+		return false
 	}
-	if err := r.do("made "+strings.ReplaceAll(strings.TrimPrefix(r.name, "vos create_"), "_", " ")+" of", r.words[0], "", func() error { return r.door.createIndex(r.ctx, r.words[0], &x) }); err != nil {
-		return err
+	i, err := f.Stat()
+	if err != nil {
+		return false
 	}
-	return r.tell(false)
-}
-
-func vosCreateIndex(r *vosRun) error {
-	x := record.Index{Name: r.words[1], Duplicates: r.has("duplicates"), NullKeys: r.has("null_keys")}
-	switch c := r.text("collation", "4"); c {
-	case "4":
-		x.Collation = record.CollateBytes
-	case "1":
-		x.Collation = record.CollateAlike
-	default:
-		return usage("%s: -collation %s: there are 4, the order of bytes, and 1, upper and lower case alike", r.name, c)
-	}
-	switch separate, item := r.has("separate_key"), r.has("item"); {
-	case separate && item, (separate || item) && len(r.given["key"]) > 0:
-		return usage("%s: give one of -key, -separate_key and -item", r.name)
-	case separate:
-		x.Kind = record.IndexSeparate
-	case item:
-		x.Kind = record.IndexItem
-	}
-	for _, k := range r.given["key"] {
-		var pos, n int
-		if c, err := fmt.Sscanf(k, "%d,%d", &pos, &n); c != 2 || err != nil || pos < 1 || n < 1 || fmt.Sprintf("%d,%d", pos, n) != k {
-			return usage("%s: -key %s: give position,length, for example 1,6", r.name, k)
-		}
-		x.Components = append(x.Components, record.Component{Position: pos, Length: n})
-	}
-	if len(x.Components) == 0 && x.Kind == "" {
-		return usage("%s: give -key position,length..., -separate_key or -item", r.name)
-	}
-	if err := r.do("made index "+x.Name+" of", r.words[0], "", func() error { return r.door.createIndex(r.ctx, r.words[0], &x) }); err != nil {
-		return err
-	}
-	return r.tell(false)
+	null, err := os.Stat(os.DevNull) // a device, and nobody
+	return err != nil || !os.SameFile(i, null)
 }
