@@ -119,7 +119,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer audit.Close()
-	tokens, err := OpenAccessTokens(filepath.Join(t.TempDir(), "access.json"), [32]byte{})
+	tokens, err := OpenAccessTokens(filepath.Join(t.TempDir(), "access.json"), [32]byte{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 
 func TestAccessTokens(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.json")
-	tokens, err := OpenAccessTokens(path, [32]byte{7})
+	tokens, err := OpenAccessTokens(path, [32]byte{7}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestAccessTokens(t *testing.T) {
 				t.Errorf("%s: %d %s, want %d %s", c.name, status, what, c.status, c.what)
 			}
 		}
-		if a.Tokens, err = OpenAccessTokens(path, [32]byte{7}); err != nil {
+		if a.Tokens, err = OpenAccessTokens(path, [32]byte{7}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -277,7 +277,7 @@ func TestSlowBodies(t *testing.T) {
 
 // A cookie lets look and no more; one that is good no longer is none.
 func TestCookie(t *testing.T) {
-	tokens, err := OpenAccessTokens(filepath.Join(t.TempDir(), "access.json"), [32]byte{})
+	tokens, err := OpenAccessTokens(filepath.Join(t.TempDir(), "access.json"), [32]byte{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

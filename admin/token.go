@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -28,7 +30,7 @@ const (
 )
 
 // AccessToken is what lets a person or a program in from afar, without its
-// secret.
+// secret: a token, or a client certificate.
 type AccessToken struct {
 	ID      string     `json:"id"`
 	Name    string     `json:"name"`
@@ -37,6 +39,8 @@ type AccessToken struct {
 	Created time.Time  `json:"created"`
 	Expires time.Time  `json:"expires"`
 	Revoked *time.Time `json:"revoked"`
+	// Certificate says that it is one: its key is its secret.
+	Certificate bool `json:"certificate,omitempty"`
 }
 
 // AccessRequest asks for an access token.
@@ -44,17 +48,21 @@ type AccessRequest struct {
 	Name string        `json:"name" required:"false" maxLength:"100" doc:"Whose it is, for the audit"`
 	Role Role          `json:"role" enum:"viewer,operator,admin"`
 	TTL  time.Duration `json:"ttl_ns" required:"false" doc:"How long it may be used; 0: 30 days"`
+	Key  []byte        `json:"public_key,omitempty" required:"false" maxLength:"2000" doc:"Make a client certificate for this public key (PKIX, DER) instead of a token"`
 }
 
 // NewAccess is a new access token; its text is a secret that cannot be had
 // again.
 type NewAccess struct {
 	AccessToken
-	Token string `json:"token"`
+	Token string `json:"token,omitempty"`
+	// Chain is a client certificate and that of the authority, in PEM.
+	Chain string `json:"chain,omitempty"`
 }
 
-// storedAccess is a token as it is kept: the secret's SHA-256 alone. The secret
-// has 256 random bits, so that a slow hash would add nothing.
+// storedAccess is a token as it is kept: the SHA-256 alone of its secret, or of
+// its certificate's public key. A secret has 256 random bits, so that a slow
+// hash would add nothing.
 type storedAccess struct {
 	AccessToken
 	Hash string `json:"sha256"`
@@ -65,15 +73,20 @@ type storedAccess struct {
 type AccessTokens struct {
 	path      string
 	authority [32]byte // SHA-256 of the authority's certificate: what a client pins
+	issue     IssueAccess
 
 	mu  sync.Mutex // protects what follows; held across the small write of the file
 	all []storedAccess
 }
 
+// IssueAccess makes a client certificate: it and that of the authority, in PEM.
+type IssueAccess func(id, name string, pub any, until time.Time) (chain []byte, err error)
+
 // OpenAccessTokens reads the tokens kept in a file; none if it is not there.
-// authority is the SHA-256 of the certificate of the mesh's authority.
-func OpenAccessTokens(path string, authority [32]byte) (*AccessTokens, error) {
-	t := &AccessTokens{path: path, authority: authority}
+// authority is the SHA-256 of the certificate of the mesh's authority; without
+// issue there are no client certificates.
+func OpenAccessTokens(path string, authority [32]byte, issue IssueAccess) (*AccessTokens, error) {
+	t := &AccessTokens{path: path, authority: authority, issue: issue}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return t, nil
@@ -135,6 +148,21 @@ func (t *AccessTokens) create(r AccessRequest, by string) (*NewAccess, error) {
 	now := time.Now().UTC()
 	s := storedAccess{AccessToken: AccessToken{ID: hex.EncodeToString(b[:8]), Name: r.Name, Role: r.Role, By: by, Created: now, Expires: now.Add(r.TTL)},
 		Hash: hex.EncodeToString(hash[:])}
+	made := &NewAccess{Token: accessPrefix + base64.RawURLEncoding.EncodeToString(b[:])}
+	if len(r.Key) > 0 {
+		pub, err := x509.ParsePKIXPublicKey(r.Key)
+		if err != nil || t.issue == nil {
+			return nil, Errorf(Usage, "bad_key", "give a public key in the form PKIX, DER", "a client certificate: %v", err)
+		}
+		chain, err := t.issue(s.ID, cmp.Or(r.Name, s.ID), pub, s.Expires)
+		if err != nil {
+			return nil, Errorf(Usage, "bad_key", "", "a client certificate: %v", err)
+		}
+		hash = sha256.Sum256(r.Key)
+		s.Certificate, s.Hash = true, hex.EncodeToString(hash[:])
+		made = &NewAccess{Chain: string(chain)}
+	}
+	made.AccessToken = s.AccessToken
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := slices.DeleteFunc(slices.Clone(t.all), func(x storedAccess) bool {
@@ -146,7 +174,7 @@ func (t *AccessTokens) create(r AccessRequest, by string) (*NewAccess, error) {
 	if err := t.save(append(all, s)); err != nil {
 		return nil, err
 	}
-	return &NewAccess{AccessToken: s.AccessToken, Token: accessPrefix + base64.RawURLEncoding.EncodeToString(b[:])}, nil
+	return made, nil
 }
 
 func (t *AccessTokens) list() []AccessToken {
@@ -186,12 +214,29 @@ func (t *AccessTokens) caller(text string) (Caller, error) {
 	if !ok {
 		return Caller{}, bad
 	}
+	return t.known(id, secret, false, bad, hint)
+}
+
+// Certified tells who shows a client certificate that the authority issued
+// under an id, for a public key (PKIX, DER).
+func (t *AccessTokens) Certified(id string, key []byte) (Caller, error) {
+	const hint = "an admin makes one with \"drmesh user cert create --dir D\" on the module's machine"
+	return t.known(id, key, true, Errorf(NotPermitted, "bad_credentials", hint, "this client certificate is not of this module"), hint)
+}
+
+// known finds what was given out by its id and secret; bad is the error where
+// there is none such.
+func (t *AccessTokens) known(id string, secret []byte, certificate bool, bad error, hint string) (Caller, error) {
 	hash := sha256.Sum256(secret)
+	word := "access token"
+	if certificate {
+		word = "client certificate"
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.all {
 		x := &t.all[i]
-		if x.ID != id {
+		if x.ID != id || x.Certificate != certificate {
 			continue
 		}
 		want, err := hex.DecodeString(x.Hash)
@@ -200,11 +245,14 @@ func (t *AccessTokens) caller(text string) (Caller, error) {
 		}
 		switch {
 		case x.Revoked != nil:
-			return Caller{}, Errorf(NotPermitted, "token_revoked", hint, "access token %s was revoked at %s", id, x.Revoked.Format(time.RFC3339))
+			return Caller{}, Errorf(NotPermitted, "token_revoked", hint, "%s %s was revoked at %s", word, id, x.Revoked.Format(time.RFC3339))
 		case !time.Now().Before(x.Expires):
-			return Caller{}, Errorf(NotPermitted, "token_expired", hint, "access token %s expired at %s", id, x.Expires.Format(time.RFC3339))
+			return Caller{}, Errorf(NotPermitted, "token_expired", hint, "%s %s expired at %s", word, id, x.Expires.Format(time.RFC3339))
 		}
 		name := "token " + id
+		if certificate {
+			name = "certificate " + id
+		}
 		if x.Name != "" {
 			name = x.Name + " (" + name + ")"
 		}

@@ -27,6 +27,7 @@ type operators struct {
 	audit  *admin.Audit
 	socket *admin.Server
 	tcp    *admin.Server // nil: no address
+	tokens *admin.AccessTokens
 }
 
 func (n *Node) openOperators() (err error) {
@@ -35,10 +36,17 @@ func (n *Node) openOperators() (err error) {
 		return err
 	}
 	authority := n.dir.authority.Certificate()
-	tokens, err := admin.OpenAccessTokens(n.dir.file("keys", "access.json"), sha256.Sum256(authority.Raw))
+	tokens, err := admin.OpenAccessTokens(n.dir.file("keys", "access.json"), sha256.Sum256(authority.Raw), func(id, name string, pub any, until time.Time) ([]byte, error) {
+		c, err := n.dir.authority.IssueAccess(id, name, pub, until)
+		if err != nil {
+			return nil, err
+		}
+		return append(quicnet.CertificatePEM(c), n.dir.authority.CertPEM()...), nil
+	})
 	if err != nil {
 		return err
 	}
+	o.tokens = tokens
 	o.api = admin.New(engine{n}, admin.Options{Module: n.dir.Module, Events: n.events, Tokens: tokens, Audit: o.audit, Logger: n.log, Certified: n.certified,
 		Pages: func(a *admin.API) http.Handler { return console.New(a) }})
 	n.mesh.HandleRPC("ask", n.serveAsk)
@@ -87,7 +95,7 @@ func (o *operators) close() error {
 }
 
 // certified tells who shows a certificate that the mesh's authority issued: a
-// member. Who holds a member's key can do all that its module can.
+// person, by what this module gave out, or a member. Who holds a member's key can do all that its module can.
 func (n *Node) certified(raw [][]byte) (admin.Caller, error) {
 	bad := func(format string, args ...any) (admin.Caller, error) {
 		return admin.Caller{}, failure(admin.NotPermitted, "bad_credentials", "use the certificate of a member of this mesh, or an access token", format, args...)
@@ -95,6 +103,9 @@ func (n *Node) certified(raw [][]byte) (admin.Caller, error) {
 	cert, err := x509.ParseCertificate(raw[0])
 	if err != nil {
 		return bad("client certificate: %v", err)
+	}
+	if mesh, access, ok := quicnet.CertificateAccess(cert); ok && mesh == n.dir.MeshID {
+		return n.operators.tokens.Certified(access, cert.RawSubjectPublicKeyInfo)
 	}
 	id, m, name, err := quicnet.CertificateModule(cert)
 	if err != nil || id != n.dir.MeshID {

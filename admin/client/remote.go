@@ -24,6 +24,9 @@ type Remote struct {
 	// Token is an access token of that module; it also says which authority its
 	// certificate is of.
 	Token string
+	// Cert is a file with a client certificate of that module, the authority's
+	// and the key, in PEM.
+	Cert string
 	// Dir is the directory of a member of the same mesh on this machine. Without
 	// a token its certificate lets in.
 	Dir string
@@ -65,6 +68,19 @@ func (r Remote) config() (*tls.Config, error) {
 	switch {
 	case r.Token != "" && !ok:
 		return nil, admin.Errorf(admin.NotPermitted, "bad_credentials", "\"drmesh user token create\" on the module's machine makes one", "this is no access token")
+	case r.Token == "" && r.Cert != "":
+		b, err := os.ReadFile(r.Cert)
+		if err != nil {
+			return nil, admin.Errorf(admin.Precondition, "no_certificate", "\"drmesh user cert create\" on the module's machine makes one", "%v", err)
+		}
+		pair, err := tls.X509KeyPair(b, b)
+		if err != nil || len(pair.Certificate) != 2 {
+			return nil, admin.Errorf(admin.NotPermitted, "bad_credentials", "\"drmesh user cert create\" on the module's machine makes one", "%s: no client certificate with its authority and key (%v)", r.Cert, err)
+		}
+		sum := sha256.Sum256(pair.Certificate[1])
+		pin = sum[:]
+		pair.Certificate = pair.Certificate[:1]
+		t.Certificates = []tls.Certificate{pair}
 	case r.Token == "" && r.Dir != "":
 		b, err := os.ReadFile(filepath.Join(r.Dir, "keys", "authority.crt"))
 		if err != nil {
@@ -82,7 +98,7 @@ func (r Remote) config() (*tls.Config, error) {
 		}
 		t.Certificates = []tls.Certificate{cert}
 	case r.Token == "":
-		return nil, admin.Errorf(admin.Usage, "no_credentials", "give --token (or DRMESH_TOKEN), or --dir with the directory of a member", "another machine lets nobody in without a token or a certificate")
+		return nil, admin.Errorf(admin.Usage, "no_credentials", "give --token (or DRMESH_TOKEN), --cert (or DRMESH_CERT), or --dir with the directory of a member", "another machine lets nobody in without a token or a certificate")
 	}
 	t.VerifyConnection = func(s tls.ConnectionState) error {
 		for _, a := range s.PeerCertificates {

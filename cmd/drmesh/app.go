@@ -28,6 +28,7 @@ type app struct {
 	dir    string
 	addr   string // of a module that is reached over TCP; empty: by its directory
 	token  string // access token, or @ and the file that holds it
+	cert   string // file of a client certificate
 	format string // table, json, jsonl, yaml
 	ran    bool   // a command began: errors before that are the caller's
 }
@@ -134,6 +135,7 @@ func (a *app) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.dir, "dir", a.env("DRMESH_DIR"), "the module's `directory` (or DRMESH_DIR)")
 	f.StringVar(&a.addr, "addr", a.env("DRMESH_ADDR"), "`IP:PORT` of a module that is served with --admin (or DRMESH_ADDR)")
+	f.StringVar(&a.cert, "cert", "", "`file` with a client certificate for --addr (or DRMESH_CERT)")
 	f.StringVar(&a.token, "token", "", "access `token` for --addr, or @FILE that holds it (or DRMESH_TOKEN)")
 	f.StringVarP(&a.format, "output", "o", "table", "output `form`: table, json, jsonl or yaml")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.begin() }
@@ -200,7 +202,11 @@ func (a *app) open(ctx context.Context) (*client.Client, error) {
 		}
 		token = strings.TrimSpace(string(b))
 	}
-	return client.Dial(ctx, client.Remote{Addr: a.addr, Token: token, Dir: a.dir})
+	cert := a.cert
+	if cert == "" {
+		cert = a.env("DRMESH_CERT")
+	}
+	return client.Dial(ctx, client.Remote{Addr: a.addr, Token: token, Cert: cert, Dir: a.dir})
 }
 
 // asking makes what a command runs of a function that asks the node: it opens
