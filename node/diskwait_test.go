@@ -82,13 +82,17 @@ func TestAFullDiskIsWaitedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const records = 3000
+	const records = 1500
 	for i := range records {
 		if err := db.Set(fmt.Appendf(nil, "%06d", i), value(i), pebble.Sync); err != nil {
 			t.Fatal(err)
 		}
 		written.Store(int64(i + 1))
 	}
+	// While it closes nobody reads.
+	waited <- struct{}{}
+	written.Store(0)
+	<-waited
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
