@@ -202,3 +202,67 @@ func TestMirroredQueue(t *testing.T) {
 	}
 	t.Logf("%d messages, of which these were uncertain: %v", len(sent), unsure)
 }
+
+// TestQueueOfAnOwnedGroup: its owner sends and receives; it changes, and the
+// next one goes on where the first stopped.
+func TestQueueOfAnOwnedGroup(t *testing.T) {
+	t.Parallel()
+	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
+	ctx := context.Background()
+	const path = "main:q"
+	clients := make([]call.Client, 2)
+	for i := range clients {
+		clients[i] = program(t, nodes[i])
+	}
+	if err := clients[0].CreateFile(ctx, path, call.OrgMsgQueue, 0); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the queue is at the other module", func() bool {
+		port, err := clients[1].OpenQueue(ctx, path, call.Server, 0)
+		if err == nil {
+			clients[1].Detach(ctx, port)
+		}
+		return err == nil
+	})
+	in, out := make([]int, 2), make([]int, 2)
+	for i, c := range clients {
+		var err error
+		if in[i], err = c.OpenQueue(ctx, path, call.Server, 0); err != nil {
+			t.Fatal(err)
+		}
+		if out[i], err = c.OpenQueue(ctx, path, call.Requester, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := 0
+	serve := func(owner, n int) {
+		t.Helper()
+		other := 1 - owner
+		if _, err := clients[other].Receive(ctx, in[other], "", false); !errors.Is(err, call.NotOwner) {
+			t.Errorf("receive where it is not owned: %v", err)
+		}
+		if _, err := clients[other].Send(ctx, out[other], 0, "", []byte("x")); !errors.Is(err, call.NotOwner) {
+			t.Errorf("send where it is not owned: %v", err)
+		}
+		for range n {
+			m, err := clients[owner].Receive(ctx, in[owner], "", true)
+			if err != nil || string(m.Data) != fmt.Sprint(next) {
+				t.Fatalf("received %q, %v; want %d", m.Data, err, next)
+			}
+			next++
+		}
+	}
+	for i := range 6 {
+		if _, err := clients[0].Send(ctx, out[0], 0, "", fmt.Append(nil, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serve(0, 4)
+	if _, err := (engine{nodes[2]}).SwitchStart(ctx, admin.SwitchRequest{Group: "ledger", To: nodes[1].dir.Module, By: "kim"}); err != nil {
+		t.Fatal(err)
+	}
+	serve(1, 2)
+	if _, err := clients[1].Receive(ctx, in[1], "", true); !errors.Is(err, call.CallerMustWait) {
+		t.Errorf("an empty queue: %v", err)
+	}
+}

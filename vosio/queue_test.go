@@ -272,3 +272,39 @@ func TestTakenMessagesLeaveNoTrail(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkQueue sends and receives a message of 100 bytes, acknowledged at once.
+func BenchmarkQueue(b *testing.B) {
+	ctx := context.Background()
+	e := openEngine(b, vfs.NewMem(), 1, false)
+	defer e.close(b)
+	rules := newOneShare(1)
+	rules.s.Interval = 10 * time.Millisecond
+	if err := e.SetRules(rules); err != nil {
+		b.Fatal(err)
+	}
+	p := e.NewProcess("bench")
+	defer p.Close()
+	cl := call.Client{Caller: p}
+	if err := cl.CreateFile(ctx, "%s#d>main>q", call.OrgMsgQueue, 0); err != nil {
+		b.Fatal(err)
+	}
+	in, err := cl.OpenQueue(ctx, "%s#d>main>q", call.Server, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cl.OpenQueue(ctx, "%s#d>main>q", call.Requester, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	data := make([]byte, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := cl.Send(ctx, out, 5, "", data); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := cl.Receive(ctx, in, "", true); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
