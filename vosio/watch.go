@@ -91,12 +91,12 @@ func (p *Process) await(ctx context.Context, x *port, f origin.FileID, q *call.R
 // is e$caller_must_wait there, and e$timeout after the limit, if there is one.
 func (p *Process) awaitAny(ctx context.Context, w wait, try func() (done bool, err error)) error {
 	must := func(c call.Code) error { return fmt.Errorf("%s: %w", w.what, c) }
-	if w.noWait {
-		done, err := try()
-		if err == nil && !done {
-			err = must(call.CallerMustWait)
-		}
+	// Mostly nobody has to wait.
+	switch done, err := try(); {
+	case done || err != nil:
 		return err
+	case w.noWait:
+		return must(call.CallerMustWait)
 	}
 	told, stop := p.e.watches.watch(w.files...)
 	defer stop()
