@@ -67,7 +67,7 @@ const unprovenKey = "this directory was copied or moved"
 // proven notes that a neighbour has compared positions with us: what it has of
 // our streams, we have.
 func (n *Node) proven(from origin.Module) {
-	if !n.unproven.CompareAndSwap(true, false) {
+	if n.claimsSome(from) || !n.unproven.CompareAndSwap(true, false) {
 		return
 	}
 	now, err := n.dir.fingerprint()

@@ -281,6 +281,8 @@ func (n *Node) applyControl(old, st *control.State) error {
 		n.mu.Lock()
 		if why, bad := n.notCurrent[s.Stream]; bad {
 			s.Stream, s.Stopped = origin.Stream{}, why
+		} else if n.awaitsProof(s.Stream) {
+			s.Waiting = true
 		}
 		n.mu.Unlock()
 		if err := n.eng.MakeDirs(n.ctx, s.Root); err != nil {

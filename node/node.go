@@ -91,6 +91,7 @@ type Node struct {
 	mu          sync.Mutex // protects what follows; never held across I/O
 	alarms      map[string]alarm
 	notCurrent  map[origin.Stream]string
+	claims      map[claimOf]*claim      // of neighbours; one goroutine for each that is being asked
 	ready       map[origin.Group]bool   // this module holds the group whole
 	need        map[origin.Group]string // groups that need a snapshot, and why
 	idle        map[origin.Stream][]byte
@@ -159,7 +160,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		d.Admin = o.Admin
 	}
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), giving: make(chan struct{}, 1), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
-		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
+		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, claims: map[claimOf]*claim{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, sealed: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.version = o.version; n.version == "" {
 		n.version = Version
@@ -458,6 +459,7 @@ func (n *Node) openMesh() {
 	n.mesh.HandleRPC("clock", n.serveClock)
 	n.mesh.HandleRPC("control", n.serveControl)
 	n.mesh.HandleRPC("published", n.servePublished)
+	n.mesh.HandleRPC("own head", n.serveOwnHead)
 	n.mesh.HandleSnapshot(n.serveSnapshot)
 	n.net.ServeJoin(n.serveJoin)
 	n.wg.Add(1)

@@ -263,6 +263,7 @@ func (s sink) Head(from origin.Module, head origin.Head, raw []byte) {
 func (s sink) Vector(from origin.Module, seqs []origin.StreamSeq) {
 	s.n.acks.note(from, seqs)
 	s.n.settleScopes()
+	s.n.withdrawn(from, seqs)
 	s.n.proven(from)
 }
 
@@ -282,7 +283,7 @@ func (s sink) Ahead(from origin.Module, st origin.Stream, theirs origin.Seq) {
 	if end, ended := n.ctl.state().End(st); ended && n.j.Tail(st).Seq >= end.Seq {
 		return // they have not undone yet what lies beyond the end
 	}
-	n.setNotCurrent(st, fmt.Sprintf("module %s has %d txns of it, this directory %d: it was restored from a copy", n.moduleName(from), theirs, n.j.Tail(st).Seq))
+	n.claimed(from, st, theirs)
 }
 
 // Pruned implements mesh.Sink.
