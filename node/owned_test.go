@@ -178,7 +178,7 @@ func TestSwitchoverIsRolledBack(t *testing.T) {
 	put(t, nodes[0], "main:a", "two")
 	r := admin.SwitchRequest{Group: "ledger", To: "%west#m1", By: "kim", Timeout: time.Second}
 	check, err := engine{nodes[0]}.SwitchCheck(ctx, r)
-	if err != nil || check.First(admin.Fail) == nil || check.First(admin.Fail).Check != "lag" || check.First(admin.Warn).Check != "links" {
+	if err != nil || line(check, "lag").Level != admin.Fail || line(check, "links").Level != admin.Warn {
 		t.Errorf("check of a module that is cut off: %+v, %v", check, err)
 	}
 	if _, err := (engine{nodes[0]}).SwitchStart(ctx, r); class(err) != admin.Precondition {
