@@ -3,4 +3,4 @@
 package vosio
 
 // crashEvery: with the race detector only some of the crashes are looked at.
-const crashEvery = 6
+const crashEvery = 16
