@@ -54,6 +54,7 @@ var (
 	descParked      = desc("parked", "Versions whose effect cannot be shown here.")
 	descLost        = desc("lost_transactions", "Open lost transactions in the files of this module.")
 	descLoops       = desc("loops_suppressed_total", "Txns received though they were applied.")
+	descBeyond      = desc("beyond_end_total", "Txns received that lie beyond the end of their stream; dropped.")
 	descRSS         = desc("resident_bytes", "Resident memory.")
 	descWritten     = desc("stream_written_seq", "Newest txn of a stream that is known of.", "stream")
 	descReceived    = desc("stream_received_seq", "Newest txn of a stream that has come here.", "stream")
@@ -113,6 +114,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		gauge(descLost, float64(*s.Lost))
 	}
 	counter(descLoops, float64(s.Duplicates))
+	counter(descBeyond, float64(s.Beyond))
 	gauge(descRSS, s.ResidentMB*(1<<20))
 	for _, x := range s.Streams {
 		number(descWritten, x.Written, x.Stream)

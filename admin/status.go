@@ -24,6 +24,7 @@ type Status struct {
 	Parked      int            `json:"parked"`
 	Lost        *int           `json:"lost_transactions"` // open, in files of this module; null: one cannot be read
 	Duplicates  int64          `json:"loops_suppressed"`
+	Beyond      int64          `json:"beyond_end"` // txns that came and lie beyond their stream's end; dropped
 	ResidentMB  float64        `json:"rss_mb"`
 	GossipAlive int            `json:"gossip_alive"` // members that gossip believes alive; a hint
 	AsOf        time.Time      `json:"as_of"`

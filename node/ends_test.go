@@ -56,6 +56,9 @@ func TestWhatLiesBeyondAnEndIsDropped(t *testing.T) {
 	}
 	offer(3, origin.Hash{4}, origin.Hash{5})
 	offer(3, origin.Hash{4})
+	if s := status(t, n); s.Beyond != 3 {
+		t.Errorf("status shows %d txns beyond the end", s.Beyond)
+	}
 	if got := n.beyond.Load(); got != 3 {
 		t.Errorf("%d counted", got)
 	}

@@ -27,7 +27,7 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 	st := n.ctl.state()
 	s := &admin.Status{Module: n.dir.Module, Number: uint32(n.dir.Number), Mesh: n.dir.Mesh, MeshID: n.dir.MeshID, Version: n.version,
 		State: "serving", UptimeS: time.Since(n.started).Seconds(), Control: st.Index, Epoch: st.Epoch, Alarms: n.alarmList(),
-		Duplicates: n.loops(), ResidentMB: residentMB(), GossipAlive: n.gossipAlive(), AsOf: time.Now()}
+		Duplicates: n.loops(), Beyond: n.beyond.Load(), ResidentMB: residentMB(), GossipAlive: n.gossipAlive(), AsOf: time.Now()}
 	if l, ok := n.raft.Leader(); ok {
 		s.Leader, s.Quorum = n.moduleName(l), true
 	}

@@ -123,6 +123,9 @@ func showStatus(t *table, s *admin.Status) {
 	}
 	t.row("control", "leader "+leader+", "+quorum+", policy epoch "+cell(s.Epoch)+lineage)
 	t.row("inboxes", cell(s.Conflicts)+" open conflicts, "+cell(s.Withheld)+" withheld, "+cell(s.Parked)+" parked, "+cell(s.Lost)+" lost transactions")
+	if s.Beyond > 0 {
+		t.row("dropped", cell(s.Beyond)+" txns that came and lie beyond the end of their stream")
+	}
 	for _, x := range s.Alarms {
 		t.row("ALARM", x)
 	}
