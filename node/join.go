@@ -297,7 +297,7 @@ func explainJoin(err error, q joinRequest) error {
 	case errors.Is(err, control.ErrTokenUnknown):
 		return failure(admin.NotPermitted, "token_unknown", hint, "token %s: %v", q.Token, err)
 	case errors.Is(err, control.ErrNameTaken), errors.Is(err, control.ErrKeyTaken):
-		return failure(admin.Precondition, "name_taken", "choose another name; \"drmesh module ls\" lists those in use", "%s: %v", q.Module, err)
+		return failure(admin.Precondition, "name_taken", "choose another name; \"drmesh module ls\" lists those in use", "%v", err)
 	}
 	return err
 }

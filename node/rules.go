@@ -51,7 +51,7 @@ func (n *Node) newRules(st *control.State) *rules {
 			}
 			if w, ok := st.Switching(s.Group); ok && !w.Holding() && !beside {
 				r.stopped[s.Group] = w.ID
-				s.Waiting = true
+				s.Waiting, s.Changing = true, true
 			}
 		}
 		s.Lease, s.Takes = leased, leased

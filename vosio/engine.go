@@ -302,7 +302,7 @@ func (e *Engine) submit(ctx context.Context, r *request) error {
 		return err
 	}
 	err := e.submitOnce(ctx, r)
-	for until := time.Now().Add(lockWait); (err == errWaiting || err == errNoLease) && !e.cfg.Inline && time.Now().Before(until); {
+	for until := time.Now().Add(lockWait); (err == errWaiting || err == errChanging || err == errNoLease) && !e.cfg.Inline && time.Now().Before(until); {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():

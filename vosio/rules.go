@@ -19,6 +19,8 @@ type Share struct {
 	// Waiting says that the share's state is still on its way here: writes
 	// wait for it, which is told apart from e$not_current.
 	Waiting bool
+	// Changing says that the group's owner is being changed: writes wait.
+	Changing bool
 	// Partial says that nothing of it is here, or a part: reads wait too.
 	Partial bool
 	// Owner, if it is not empty, is another module, which alone writes the

@@ -152,6 +152,9 @@ func (t *tx) start(s *Share) error {
 	if s.Owner != "" {
 		return fmt.Errorf("write share %s: %s owns it: %w", s.Name, s.Owner, call.NotOwner)
 	}
+	if s.Changing {
+		return errChanging
+	}
 	if s.Waiting || t.c.installing[s.Group] {
 		return errWaiting
 	}
@@ -171,6 +174,9 @@ func (t *tx) start(s *Share) error {
 
 // errWaiting says that a share's state is still to come.
 var errWaiting = fmt.Errorf("write: the share's state has not come here yet: %w", call.CallerMustWait)
+
+// errChanging says that the share's group is about to get another owner.
+var errChanging = fmt.Errorf("write: the owner of the share's group is being changed: %w", call.CallerMustWait)
 
 // errNoLease says that the owner may not write at this moment.
 var errNoLease = fmt.Errorf("write: the lease has run out, and the control group does not renew it: %w", call.NotOwner)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"drmesh/admin"
 	"drmesh/admin/client"
@@ -138,7 +139,12 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.cert, "cert", "", "`file` with a client certificate for --addr (or DRMESH_CERT)")
 	f.StringVar(&a.token, "token", "", "access `token` for --addr, or @FILE that holds it (or DRMESH_TOKEN)")
 	f.StringVarP(&a.format, "output", "o", "table", "output `form`: table, json, jsonl or yaml")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.begin() }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if err := a.begin(); err != nil {
+			return err
+		}
+		return notNegative(c)
+	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%s: %v", c.CommandPath(), err) })
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.tokenCommand(), a.userCommand(), a.auditCommand(), a.operationCommand(), a.joinCommand(), a.serveCommand(), a.leaveCommand(),
@@ -147,6 +153,19 @@ func (a *app) root() *cobra.Command {
 		a.benchCommand(), a.simCommand(), a.versionCommand(),
 	)
 	return root
+}
+
+// notNegative refuses times and counts below 0, which no command has a use for.
+func notNegative(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		switch f.Value.Type() {
+		case "duration", "int", "int64", "float64":
+			if strings.HasPrefix(f.Value.String(), "-") && err == nil {
+				err = usage("%s: --%s %s: give 0 or more", c.CommandPath(), f.Name, f.Value)
+			}
+		}
+	})
+	return err
 }
 
 // begin is called when the command line is parsed and a command starts.

@@ -141,6 +141,9 @@ func (a *app) lostDiscard() *cobra.Command {
 		Short: "Close a lost-transaction file: what is open in it is given up; the file stays",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
+			if _, err := cl.LostFile(c.Context(), args[0]); err != nil {
+				return err
+			}
 			if !accept {
 				return admin.Errorf(admin.WouldLose, "would_lose", "export it first with \"drmesh lost export\", then give --accept-loss", "what is open in %s would be given up", args[0])
 			}

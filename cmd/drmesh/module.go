@@ -34,19 +34,15 @@ func (a *app) moduleCommand() *cobra.Command {
 		Short: "Show one member: how control knows it, and how it sees itself",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
-			s, err := cl.Status(c.Context())
+			m, err := member(c.Context(), cl, args[0])
 			if err != nil {
 				return err
-			}
-			i := slices.IndexFunc(s.Members, func(m admin.MemberStatus) bool { return m.Module == args[0] })
-			if i < 0 {
-				return admin.Errorf(admin.NotFound, "no_module", "\"drmesh module ls\" lists the modules", "no module %s", args[0])
 			}
 			answer := struct {
 				admin.MemberStatus
 				View    *admin.Status `json:"view"` // null: it does not answer
 				Problem *admin.Error  `json:"problem,omitempty"`
-			}{MemberStatus: s.Members[i]}
+			}{MemberStatus: *m}
 			if answer.View, err = cl.StatusOf(c.Context(), args[0]); err != nil {
 				answer.View, answer.Problem = nil, admin.AsError(err)
 			}
@@ -73,6 +69,19 @@ func (a *app) moduleCommand() *cobra.Command {
 	return nest("module", "Members of the mesh", ls, show, a.moduleRemove())
 }
 
+// member finds a member by its name.
+func member(ctx context.Context, cl *client.Client, name string) (*admin.MemberStatus, error) {
+	s, err := cl.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(s.Members, func(m admin.MemberStatus) bool { return m.Module == name })
+	if i < 0 {
+		return nil, admin.Errorf(admin.NotFound, "no_module", "\"drmesh module ls\" lists the modules", "no module %s", name)
+	}
+	return &s.Members[i], nil
+}
+
 func (a *app) moduleRemove() *cobra.Command {
 	var timeout time.Duration
 	var accept, dry bool
@@ -81,6 +90,9 @@ func (a *app) moduleRemove() *cobra.Command {
 		Short: "Put another module out of the mesh: nobody hears it any more, and its streams end",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
+			if _, err := member(c.Context(), cl, args[0]); err != nil {
+				return err
+			}
 			if dry {
 				a.say("%s would be put out of the mesh; what nobody else has of its changes would be lost to the others", args[0])
 				if a.format == "table" {
