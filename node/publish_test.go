@@ -54,7 +54,7 @@ func content(n *Node, path string) (string, error) {
 // eventually waits until ok, half a minute at most.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("did not come in time: %s", what)
 		}

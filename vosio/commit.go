@@ -502,9 +502,6 @@ func (c *committer) cut() {
 	clear(c.touched)
 	clear(c.streams)
 	for fl := range c.stats {
-		if fl.stat.queue != nil {
-			fl.stat.queue.arrived()
-		}
 		e.events.changed(fl.id)
 		e.watches.happened(fl.id)
 	}
@@ -521,6 +518,9 @@ func (c *committer) cut() {
 func (c *committer) changed() {
 	for f := range c.stats {
 		f.stat.generation.Add(1)
+		if f.stat.queue != nil {
+			f.stat.queue.arrived()
+		}
 	}
 }
 

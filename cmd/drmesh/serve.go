@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -27,6 +28,11 @@ func (a *app) serveCommand() *cobra.Command {
 				// Most of a node's memory is Pebble's, and not the collector's:
 				// to collect half as often costs some megabytes.
 				debug.SetGCPercent(200)
+			}
+			if os.Getenv("GOMAXPROCS") == "" {
+				// A thread that waits for a flush keeps its place until the
+				// runtime notices; with two more there is room for others meanwhile.
+				runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2)
 			}
 			level := slog.LevelInfo
 			if verbose {

@@ -67,14 +67,14 @@ var vosEpoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // dateTime reads a date and time of VOS: yy-mm-dd or yyyy-mm-dd, then maybe a
 // blank or _ and hh:mm or hh:mm:ss, of the module's time zone; or none.
-func dateTime(s string) (seconds int64, ok bool) {
+func dateTime(s string, zone *time.Location) (seconds int64, ok bool) {
 	if s == "none" || s == "" {
 		return 0, true
 	}
 	s = strings.Replace(s, "_", " ", 1)
 	for _, form := range []string{"06-01-02", "2006-01-02"} {
 		for _, hour := range []string{"", " 15:04", " 15:04:05"} {
-			t, err := time.ParseInLocation(form+hour, s, time.Local)
+			t, err := time.ParseInLocation(form+hour, s, zone)
 			if n := int64(t.Sub(vosEpoch) / time.Second); err == nil && n > 0 && n < 1<<31 {
 				return n, true
 			}
@@ -85,7 +85,7 @@ func dateTime(s string) (seconds int64, ok bool) {
 
 func vosExpiration(r *vosRun) error {
 	last := len(r.words) - 1
-	seconds, ok := dateTime(r.words[last])
+	seconds, ok := dateTime(r.words[last], time.Local)
 	if !ok {
 		return usage("%s: %s: give a date and time such as 30-12-31 or 30-12-31_23:59:59, from 1980 to 2047, or none", r.name, r.words[last])
 	}

@@ -27,9 +27,6 @@ func TestCommandLine(t *testing.T) {
 }
 
 func TestDateTime(t *testing.T) {
-	zone := time.Local
-	time.Local = time.UTC
-	defer func() { time.Local = zone }()
 	for _, c := range []struct {
 		text    string
 		seconds int64
@@ -47,7 +44,7 @@ func TestDateTime(t *testing.T) {
 		{"80-01-02_25:00", 0, false},
 		{"tomorrow", 0, false},
 	} {
-		if n, ok := dateTime(c.text); n != c.seconds || ok != c.ok {
+		if n, ok := dateTime(c.text, time.UTC); n != c.seconds || ok != c.ok {
 			t.Errorf("%s: got %d %v, want %d %v", c.text, n, ok, c.seconds, c.ok)
 		}
 	}
