@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -342,16 +343,24 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 
 // jsonAt is what standard output, which is JSON, has under a key.
 func jsonAt(ts *testscript.TestScript, key string) string {
+	got, err := lookUp(ts.ReadFile("stdout"), key)
+	ts.Check(err)
+	return got
+}
+
+// lookUp is what a JSON text has under a key, which is names, numbers of
+// elements and len, divided by points.
+func lookUp(text, key string) (string, error) {
 	var v any
-	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &v); err != nil {
-		ts.Fatalf("standard output is no JSON: %v", err)
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return "", fmt.Errorf("standard output is no JSON: %w", err)
 	}
 	for k := range strings.SplitSeq(key, ".") {
 		switch w := v.(type) {
 		case map[string]any:
 			got, ok := w[k]
 			if !ok {
-				ts.Fatalf("%s: there is no %s", key, k)
+				return "", fmt.Errorf("%s: there is no %s", key, k)
 			}
 			v = got
 		case []any:
@@ -360,26 +369,57 @@ func jsonAt(ts *testscript.TestScript, key string) string {
 				continue
 			}
 			i, err := strconv.Atoi(k)
-			if err != nil || i >= len(w) {
-				ts.Fatalf("%s: a list of %d has no %s", key, len(w), k)
+			if err != nil || i < 0 || i >= len(w) {
+				return "", fmt.Errorf("%s: a list of %d has no %s", key, len(w), k)
 			}
 			v = w[i]
 		default:
-			ts.Fatalf("%s: %v has no %s", key, v, k)
+			return "", fmt.Errorf("%s: %v has no %s", key, v, k)
 		}
 	}
 	if f, ok := v.(float64); ok {
-		return strconv.FormatFloat(f, 'f', -1, 64)
+		return strconv.FormatFloat(f, 'f', -1, 64), nil
 	}
-	return fmt.Sprint(v)
+	return fmt.Sprint(v), nil
 }
 
+// cmdEventually runs drmesh until it exits 0 and its answer is the one looked
+// for: for what another module has to hear first. Patience costs nothing
+// where all is well, so there is plenty.
 func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) == 0 {
-		ts.Fatalf("usage: eventually ARG...")
+	var pattern *regexp.Regexp
+	var keys [][2]string
+	for len(args) > 2 && strings.HasPrefix(args[0], "-") {
+		switch args[0] {
+		case "-stdout":
+			var err error
+			pattern, err = regexp.Compile("(?m)" + args[1])
+			ts.Check(err)
+		case "-json":
+			k, v, _ := strings.Cut(args[1], "=")
+			keys = append(keys, [2]string{k, v})
+		default:
+			ts.Fatalf("eventually: there is no %s", args[0])
+		}
+		args = args[2:]
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: eventually [-stdout PATTERN] [-json KEY=VALUE]... ARG...")
+	}
+	for deadline := time.Now().Add(90 * time.Second); ; {
 		err := ts.Exec(binary, args...)
+		if err == nil && pattern != nil && !pattern.MatchString(ts.ReadFile("stdout")) {
+			err = fmt.Errorf("nothing like %q on standard output", pattern)
+		}
+		for _, k := range keys {
+			if err != nil {
+				break
+			}
+			var got string
+			if got, err = lookUp(ts.ReadFile("stdout"), k[0]); err == nil && got != k[1] {
+				err = fmt.Errorf("%s is %s, not %s", k[0], got, k[1])
+			}
+		}
 		if err == nil {
 			return
 		}
