@@ -173,7 +173,8 @@ func (p *plane) Restore(b []byte) error {
 const proposeTimeout = 10 * time.Second
 
 // propose has a command decided by the control group, from whichever module.
-// A refusal is a *control.Refused.
+// A refusal is a *control.Refused. If ctx is cancelled first it says so; nobody
+// knows then whether the command is decided.
 func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result, error) {
 	c.At = time.Now().UnixMilli()
 	b, err := c.Encode()
@@ -183,7 +184,8 @@ func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result,
 	if err := n.superseded(); err != nil {
 		return control.Result{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	asked := ctx
+	ctx, cancel := context.WithTimeout(asked, proposeTimeout)
 	defer cancel()
 	var last error
 	for {
@@ -200,6 +202,9 @@ func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result,
 		last = err
 		select {
 		case <-ctx.Done():
+			if err := asked.Err(); errors.Is(err, context.Canceled) {
+				return control.Result{}, fmt.Errorf("nobody waits for the control group's answer: %w", err)
+			}
 			return control.Result{}, failure(admin.NoQuorum, "no_quorum", "bring more voters into reach; reading and writing files go on without them",
 				"the control group did not decide within %v: %v", proposeTimeout, last)
 		case <-time.After(150 * time.Millisecond):

@@ -111,6 +111,11 @@ type alarm struct {
 	at   time.Time
 }
 
+// controlPace is that of the control group. It is never written but by tests,
+// before any node runs: the race detector starves a machine of few cores so
+// that leaders lose their followers for longer than the defaults allow.
+var controlPace raftgroup.Timing
+
 // ServeOptions say which directory to serve.
 type ServeOptions struct {
 	Dir     string
@@ -419,7 +424,7 @@ func (n *Node) openControl(ctx context.Context) (err error) {
 		Dial: func(ctx context.Context, m origin.Module) (net.Conn, error) {
 			return streams.Open(ctx, m, quicnet.Raft)
 		},
-		LeaderChanged: n.leaderChanged, Logger: n.log}); err != nil {
+		Timing: controlPace, LeaderChanged: n.leaderChanged, Logger: n.log}); err != nil {
 		return err
 	}
 	streams.Handle(quicnet.Raft, func(_ context.Context, peer origin.Module, s net.Conn) { n.raft.Accept(peer, s) })

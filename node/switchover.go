@@ -448,6 +448,10 @@ func (e engine) changeOwner(ctx context.Context, r admin.SwitchRequest, check *a
 	rand.Read(id)
 	begin := &control.BeginSwitch{ID: hex.EncodeToString(id), Group: check.Group, Epoch: check.Epoch, To: to.Number, By: r.By, Until: time.Now().Add(r.Timeout).UnixMilli(), Failover: failover}
 	if _, err := n.propose(ctx, &control.Command{Kind: control.KindBeginSwitch, BeginSwitch: begin}); err != nil {
+		if ctx.Err() != nil && n.ctx.Err() == nil {
+			n.cancelSwitch(begin.ID, r.By) // it may have begun
+			return nil, ctx.Err()
+		}
 		return nil, precondition(err)
 	}
 	// The leader rolls it back a moment after its time; who is cut off from the
@@ -483,9 +487,7 @@ func (e engine) changeOwner(ctx context.Context, r admin.SwitchRequest, check *a
 
 // cancelSwitch undoes a change of owner that nobody waits for.
 func (n *Node) cancelSwitch(id, by string) {
-	ctx, cancel := context.WithTimeout(n.ctx, 3*time.Second)
-	defer cancel()
-	_, err := n.propose(ctx, &control.Command{Kind: control.KindDropSwitch, DropSwitch: &control.DropSwitch{ID: id, Why: "cancelled: " + by + " went away, or ended it"}})
+	_, err := n.propose(n.ctx, &control.Command{Kind: control.KindDropSwitch, DropSwitch: &control.DropSwitch{ID: id, Why: "cancelled: " + by + " went away, or ended it"}})
 	if err != nil {
 		n.log.Info("a change of owner that nobody waits for was not undone", "id", id, "err", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +58,8 @@ type bench struct {
 	warmup time.Duration
 	length time.Duration
 	quick  bool
-	files  int // made so far
+	only   string // pattern of the runs to do; empty: all
+	files  int    // made so far
 }
 
 const benchTables = `/=record_type    include
@@ -81,11 +84,16 @@ func (a *app) benchCommand() *cobra.Command {
 				if b.quick {
 					b.warmup, b.length, backlog = 200*time.Millisecond, time.Second, 20_000
 				}
-				return b.run(c.Context(), words, runs())
+				chosen, err := b.choose(runs())
+				if err != nil {
+					return err
+				}
+				return b.run(c.Context(), words, chosen)
 			}}
 		f := c.Flags()
 		f.BoolVar(&b.socket, "socket", false, "call through the module's socket instead of inside its node")
 		f.BoolVar(&b.quick, "quick", false, "a second for each run: shows that all works, measures nothing well")
+		f.StringVar(&b.only, "runs", "", "the runs to do: a regular `pattern` of their names (default all)")
 		f.IntVar(&b.bytes, "bytes", 100, "size of a record")
 		f.DurationVar(&b.warmup, "warmup", 5*time.Second, "what is not measured, of each run")
 		f.DurationVar(&b.length, "seconds", 10*time.Second, "what is measured, of each run")
@@ -114,6 +122,31 @@ func (a *app) benchCommand() *cobra.Command {
 	changes.Flags().IntVar(&switchovers, "switchovers", 20, "`number` of switchovers")
 	changes.Flags().IntVar(&failovers, "failovers", 9, "`number` of failovers; each takes over half a minute, as long as a new owner is left in place")
 	return nest("bench", "Measure on this machine: own processes in a temporary directory", write, mirror, changes)
+}
+
+// choose leaves the runs that --runs names. A run at half the rate of another
+// needs that one before it.
+func (b *bench) choose(runs []*benchRun) ([]*benchRun, error) {
+	re, err := regexp.Compile(b.only)
+	if err != nil {
+		return nil, usage("bench: --runs: %v", err)
+	}
+	var names []string
+	var out []*benchRun
+	for i, r := range runs {
+		names = append(names, r.What)
+		if !re.MatchString(r.What) {
+			continue
+		}
+		if r.half && (len(out) == 0 || out[len(out)-1] != runs[i-1]) {
+			out = append(out, runs[i-1])
+		}
+		out = append(out, r)
+	}
+	if len(out) == 0 {
+		return nil, usage("bench: --runs: %q names none of: %s", b.only, strings.Join(names, "; "))
+	}
+	return out, nil
 }
 
 // run makes the mesh, calibrates, and does all runs. No figure of a run is
