@@ -22,6 +22,7 @@ const (
 	KindRecordLost  Kind = 14
 	KindRecover     Kind = 15
 	KindEndBeside   Kind = 16
+	KindRenew       Kind = 17
 )
 
 // Command is one entry of the control log. Kind says which of the bodies is
@@ -46,6 +47,7 @@ type Command struct {
 	RecordLost  *LostFile    `msgpack:"rl,omitempty"`
 	Recover     *Recover     `msgpack:"rv,omitempty"`
 	EndBeside   *EndBeside   `msgpack:"eb,omitempty"`
+	Renew       *Renew       `msgpack:"rn,omitempty"`
 }
 
 // Init makes the mesh with its first member, which is number 1, active, and

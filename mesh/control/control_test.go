@@ -297,6 +297,20 @@ func (w *world) run(d *datadriven.TestData) string {
 					}
 					answer += "; "
 				}
+			case "writes": // MODULE: its streams, and those that have ended
+				m := w.number(f[1])
+				for _, x := range w.s.Writings {
+					if x.Module == m {
+						answer += fmt.Sprintf("%s.%d ", w.s.GroupName(x.Group), x.Incarnation)
+					}
+				}
+				for _, e := range w.s.Ends {
+					if e.Module == m {
+						answer += fmt.Sprintf("%s.%d ended at %d ", w.s.GroupName(e.Group), e.Incarnation, e.Seq)
+					}
+				}
+				x, _ := w.s.Member(m)
+				answer += string(x.Status)
 			case "leaves":
 				for _, m := range w.s.Members {
 					if m.Role == RoleLeaf {
@@ -397,8 +411,15 @@ func (w *world) do(f []string) string {
 	case "silent": // MODULE SINCE
 		since, _ := strconv.ParseInt(f[2], 10, 64)
 		c.Kind, c.Leave = KindLeave, &Leave{Module: w.number(f[1]), Removed: true, Since: since}
-	case "report": // BY OF
+	case "report": // BY OF [SEQ, of what OF writes in the first group]
 		c.Kind, c.Report = KindReport, &ReportHeads{By: w.number(f[1]), Of: w.number(f[2])}
+		if len(f) > 3 {
+			seq, _ := strconv.Atoi(f[3])
+			st := origin.Stream{Group: 1, Module: w.number(f[2]), Incarnation: w.s.Incarnation(1, w.number(f[2]))}
+			c.Report.Places = []Place{PlaceOf(st, origin.Position{Seq: origin.Seq(seq), Hash: origin.Hash{byte(seq)}})}
+		}
+	case "renew", "keep": // MODULE WAS INSTANCE
+		c.Kind, c.Renew = KindRenew, &Renew{Module: w.number(f[1]), Was: instance(f[2]), Instance: instance(f[3]), Keep: f[0] == "keep"}
 	}
 	if _, err := w.try(c); err != nil {
 		return err.Error()
@@ -411,6 +432,14 @@ func (w *world) do(f []string) string {
 		w.t.Errorf("the state is not read back as it was: %v", err)
 	}
 	return "ok"
+}
+
+// instance is the one of a name; - has none.
+func instance(name string) []byte {
+	if name == "-" {
+		return nil
+	}
+	return secret(name)[:InstanceSize]
 }
 
 func hooksText(w *world, l []HookRun) string {

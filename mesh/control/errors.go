@@ -33,6 +33,7 @@ const (
 	ErrLineage      Code = 24 // another control log, or a member that does not follow this one
 	ErrEnded        Code = 25 // the stream ended elsewhere
 	ErrHeard        Code = 26 // a leaf was heard of meanwhile
+	ErrInstance     Code = 27 // another directory of the module writes, or is about to
 )
 
 var codeTexts = map[Code]string{
@@ -46,6 +47,7 @@ var codeTexts = map[Code]string{
 	ErrSwitchOver: "no such change of owner is under way", ErrOwns: "the owner of a group cannot leave",
 	ErrLostFile: "it is not as it was recorded", ErrLineage: "another lineage of control",
 	ErrEnded: "the stream has ended", ErrHeard: "it was heard of",
+	ErrInstance: "another directory of the module is at work",
 }
 
 func (c Code) Error() string {

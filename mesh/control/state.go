@@ -62,6 +62,9 @@ type Member struct {
 	// see HeardAt.
 	Limit int64 `msgpack:"l,omitempty" json:"limit_ms,omitempty"`
 	Heard int64 `msgpack:"h,omitempty" json:"heard_at,omitempty"`
+	// Instance is that of the one directory of it that may write; none until it
+	// is renewed.
+	Instance []byte `msgpack:"i,omitempty" json:"-"`
 }
 
 // HeardAt is when control last knew of m being there, in unix ms.
@@ -137,12 +140,14 @@ func (p Place) beyond(q Place) bool {
 	return cmp.Or(cmp.Compare(p.Seq, q.Seq), bytes.Compare(p.Hash, q.Hash)) > 0
 }
 
-// Departure is a leave or removal under way.
+// Departure is a leave, a removal or a renewal under way.
 type Departure struct {
 	Module  origin.Module   `msgpack:"m" json:"module"`
 	Removed bool            `msgpack:"r" json:"removed"`
 	Needed  []origin.Module `msgpack:"n" json:"needed"` // who stood by when it began
 	Reports []Report        `msgpack:"p" json:"reports"`
+	// Renews is not empty where the module stays: the instance that it gets.
+	Renews []byte `msgpack:"w,omitempty" json:"renews,omitempty"`
 }
 
 // Report is what one member holds of the streams of a module that leaves. From
@@ -293,7 +298,7 @@ func (s *State) Carries(module origin.Module, st origin.Stream) bool {
 	return slices.ContainsFunc(s.Switches, func(w Switch) bool { return w.Group == st.Group && w.Failover })
 }
 
-// Departure finds the leave or removal of m that is under way.
+// Departure finds the leave, removal or renewal of m that is under way.
 func (s *State) Departure(m origin.Module) (Departure, bool) {
 	i := slices.IndexFunc(s.Departures, func(d Departure) bool { return d.Module == m })
 	if i < 0 {

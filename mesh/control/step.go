@@ -122,8 +122,13 @@ func (s *State) do(c *Command, res *Result) error {
 			return missing
 		}
 		return s.endBeside(c.EndBeside)
+	case KindRenew:
+		if c.Renew == nil {
+			return missing
+		}
+		return s.renew(c.Renew)
 	}
-	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindEndBeside)
+	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindRenew)
 }
 
 // Bounds of what a command may put into the state.
@@ -351,8 +356,14 @@ func (s *State) leave(c *Leave) error {
 		return refuse(ErrOwns, m.Name, "it owns the group %s: give that to another first, with: drmesh switchover start %s MODULE", g, g)
 	}
 	if i := slices.IndexFunc(s.Departures, func(d Departure) bool { return d.Module == c.Module }); i >= 0 {
-		// A leave that does not come to its end is turned into a removal.
+		// A leave that does not come to its end is turned into a removal, and so
+		// may a renewal be.
 		s.Departures = slices.Clone(s.Departures)
+		if s.Departures[i].Renews != nil {
+			s.Departures[i].Renews = nil
+			m.Status = Leaving
+			s.put(m)
+		}
 		s.Departures[i].Removed = s.Departures[i].Removed || c.Removed
 		if c.Removed {
 			s.Departures[i].Needed = slices.DeleteFunc(slices.Clone(s.Departures[i].Needed), func(n origin.Module) bool { return n == c.Module })
@@ -485,20 +496,16 @@ func (s *State) settle(old *State, at int64) {
 // depart ends the streams of a module that everyone has reported on.
 func (s *State) depart(d Departure) {
 	s.Departures = slices.DeleteFunc(slices.Clone(s.Departures), func(e Departure) bool { return e.Module == d.Module })
+	if d.Renews != nil {
+		s.renewed(d)
+		return
+	}
 	for _, w := range s.Writings {
 		st := origin.Stream{Group: w.Group, Module: w.Module, Incarnation: w.Incarnation}
 		if _, ended := s.End(st); w.Module != d.Module || ended {
 			continue
 		}
-		end := PlaceOf(st, origin.Position{Hash: st.Genesis()})
-		for _, r := range d.Reports {
-			for _, p := range r.Places {
-				if p.Stream() == st && p.beyond(end) && p.Seq > 0 {
-					end = p
-				}
-			}
-		}
-		s.setEnd(end)
+		s.setEnd(d.end(st))
 	}
 	m, _ := s.Member(d.Module)
 	m.Status, m.Voter = Left, false
