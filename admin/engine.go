@@ -13,6 +13,9 @@ type Engine interface {
 	// Leave takes this module out of the mesh. Undelivered changes are a
 	// Precondition error unless acceptLoss.
 	Leave(ctx context.Context, acceptLoss bool) error
+	// TakeOver gives this directory the place of another one of its module: a
+	// Precondition error unless another has it.
+	TakeOver(ctx context.Context) error
 	// Remove puts another module out of the mesh.
 	Remove(ctx context.Context, module string) error
 	ControlHistory(ctx context.Context) ([]ControlText, error)

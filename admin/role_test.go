@@ -27,6 +27,7 @@ func (nothing) Links(context.Context) ([]Link, error)                     { retu
 func (nothing) SetLink(context.Context, LinkChange) error                 { return errNothing }
 func (nothing) CreateToken(context.Context, TokenRequest) (*Token, error) { return nil, errNothing }
 func (nothing) Leave(context.Context, bool) error                         { return errNothing }
+func (nothing) TakeOver(context.Context) error                            { return errNothing }
 func (nothing) ControlText(context.Context) (*ControlText, error)         { return nil, errNothing }
 func (nothing) ControlPlan(context.Context, ControlChange) (*ControlPlan, error) {
 	return nil, errNothing

@@ -77,6 +77,10 @@ func (a *API) routes() {
 			return &empty{}, e.Leave(ctx, in.Body.AcceptLoss)
 		})
 
+	register(a, change("take-over", http.MethodPost, "/v1/take-over", "Give this directory the place of another one of its module, which is gone for good", Admin),
+		func(*struct{}) string { return a.Module },
+		func(ctx context.Context, _ *struct{}) (*empty, error) { return &empty{}, e.TakeOver(ctx) })
+
 	registerLong(a, change("remove-module", http.MethodPost, "/v1/modules/remove", "Put another module out of the mesh: it is not heard any more, and its streams end", Admin),
 		func(in *RemoveRequest) string { return in.Module },
 		func(ctx context.Context, in *longInput[RemoveRequest]) (*empty, error) {

@@ -186,7 +186,7 @@ func (m *Mesh) Run(ctx context.Context) {
 	m.ctx = ctx
 	m.mu.Unlock()
 	m.pull.Lock()
-	m.pull.puller = link.NewPuller(m.cfg.Self, m.cfg.Source.Durable().Clone(), m.cfg.Wants, m.cfg.Carries)
+	m.pull.puller = link.NewPuller(m.cfg.Source.Durable().Clone(), m.cfg.Wants, m.cfg.Carries)
 	m.pull.Unlock()
 	m.cfg.Network.Handle(quicnet.Data, m.handler(m.answer))
 	m.cfg.Network.Handle(quicnet.Control, m.handler(m.answer))

@@ -135,11 +135,18 @@ func (n *Node) setNotCurrent(s origin.Stream, why string) {
 	if had {
 		return
 	}
-	if err := n.db.Set(origin.AppendStream([]byte{'n', 'c'}, s), []byte(why), pebble.Sync); err != nil {
+	if err := n.db.Set(notCurrentOf(s), []byte(why), pebble.Sync); err != nil {
 		n.log.Error("a stop of writes could not be kept", "err", err)
 	}
-	n.alarm("stream "+n.streamName(s)+" is not current", why+"; shared files take no writes here until this module has a new incarnation")
+	n.alarm(notCurrentKey(n, s), why+"; shared files take no writes here until this module has a new incarnation")
 	n.poke()
+}
+
+// notCurrentOf is where it is kept.
+func notCurrentOf(s origin.Stream) []byte { return origin.AppendStream([]byte{'n', 'c'}, s) }
+
+func notCurrentKey(n *Node, s origin.Stream) string {
+	return "stream " + n.streamName(s) + " is not current"
 }
 
 func (n *Node) loadNotCurrent() error {
@@ -202,13 +209,16 @@ func (n *Node) setWants(st *control.State) {
 	t := st.Tables()
 	self := n.dir.Number
 	fn := func(s origin.Stream) bool {
-		if s.Module == self || !n.isReady(s.Group) || !t.AppliesHere(s, self) {
-			return false
-		}
-		if end, ok := st.End(s); ok && n.j.Tail(s).Seq >= end.Seq {
+		end, ended := st.End(s)
+		if ended && n.j.Tail(s).Seq >= end.Seq {
 			return false // there is no more of it
 		}
-		return true
+		if s.Module == self {
+			// Nobody pulls what he writes; but what others have of a stream that
+			// has ended, and a restored directory has not, comes like any other.
+			return ended && n.isReady(s.Group)
+		}
+		return n.isReady(s.Group) && t.AppliesHere(s, self)
 	}
 	n.wants.Store(&fn)
 }
@@ -270,8 +280,17 @@ func (n *Node) applyControl(old, st *control.State) error {
 		}
 		n.mu.Unlock()
 	}
+	if err := n.adoptInstance(st); err != nil {
+		return err
+	}
 	n.setWants(st)
 	r := n.newRules(st)
+	n.lacksOwn.Store(false)
+	for _, s := range r.shares {
+		if why := n.unrenewed(st, s.Group); why != "" && s.Stream != (origin.Stream{}) {
+			s.Stream, s.Stopped = origin.Stream{}, why
+		}
+	}
 	if n.unproven.Load() {
 		for _, s := range r.shares {
 			s.Stream, s.Stopped = origin.Stream{}, unprovenKey+", and no neighbour has compared positions yet"
@@ -327,12 +346,17 @@ func (n *Node) controlLoop(cur *control.State) {
 		case <-n.ctx.Done():
 			return
 		case <-ch:
+		case answer := <-n.placeAsked:
+			n.renewal.again = time.Time{}
+			me, _ := cur.Member(n.dir.Number)
+			answer <- n.askRenewal(me)
 		case <-n.reload:
 			if err := n.applyControl(cur, cur); err != nil && n.ctx.Err() == nil {
 				n.alarm("control state is not in force", err.Error())
 			}
 		case <-t.C:
 			n.settleScopes()
+			n.renew(cur)
 			n.reportDepartures(cur)
 			n.parted()
 			n.lead()

@@ -88,6 +88,10 @@ type Node struct {
 	unproven atomic.Bool           // the directory may be a copy: see fingerprint.go
 	reload   chan struct{}         // capacity 1: rules must be made anew
 
+	renewal    renewal         // of the control loop
+	lacksOwn   atomic.Bool     // of a stream of ours that has ended some is still to come back
+	placeAsked chan chan error // an operator gives this directory its module's place; taken by the control loop
+
 	mu          sync.Mutex // protects what follows; never held across I/O
 	alarms      map[string]alarm
 	notCurrent  map[origin.Stream]string
@@ -165,7 +169,8 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		d.Admin = o.Admin
 	}
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), giving: make(chan struct{}, 1), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
-		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, claims: map[claimOf]*claim{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
+		placeAsked: make(chan chan error),
+		alarms:     map[string]alarm{}, notCurrent: map[origin.Stream]string{}, claims: map[claimOf]*claim{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, sealed: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.version = o.version; n.version == "" {
 		n.version = Version
@@ -203,6 +208,9 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		return nil, err
 	}
 	if err := n.loadGroups(); err != nil {
+		return nil, err
+	}
+	if err := n.loadInstance(); err != nil {
 		return nil, err
 	}
 	if err := n.loadNotCurrent(); err != nil {
@@ -323,6 +331,9 @@ func (n *Node) durable(v []origin.StreamPosition) {
 	}
 	if len(own) > 0 && n.applier != nil {
 		n.applier.Own(own)
+		if n.lacksOwn.Load() {
+			n.poke()
+		}
 	}
 	n.acks.self(v)
 }

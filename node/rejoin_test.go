@@ -158,7 +158,9 @@ func refusesShared(t testing.TB, n *Node, path string) {
 	}
 }
 
-// TestRestoredCopy starts an old copy of a module's directory in its place.
+// TestRestoredCopy starts an old copy of a module's directory in its place: it
+// takes no shared writes until all have agreed where its streams end, gets back
+// what it had written, and goes on under new incarnations.
 func TestRestoredCopy(t *testing.T) {
 	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%west#m1", "%north#m1")
@@ -172,6 +174,9 @@ func TestRestoredCopy(t *testing.T) {
 	put(t, nodes[1], "main:audit", "w2")
 	converged(t, nodes, "main:audit")
 	shut(t, nodes[1])
+	// Nothing is agreed on without all who hold data.
+	third := nodes[2].dir.path
+	shut(t, nodes[2])
 	if err := os.Rename(dir, dir+".gone"); err != nil {
 		t.Fatal(err)
 	}
@@ -191,12 +196,17 @@ func TestRestoredCopy(t *testing.T) {
 	// Files of its own it may write, and what others do goes on among them.
 	put(t, west, "%west#own>notes", "not shared")
 	put(t, nodes[0], "main:audit", "e1")
-	eventually(t, "north has what east wrote", func() bool { return applied(nodes[0], nodes[2]) })
-	if got, err := content(nodes[2], "main:audit"); err != nil || got != "w1 w2 e1" {
-		t.Errorf("north has %q, %v", got, err)
-	}
-	// It applies what others write, and relays it.
 	eventually(t, "the copy applies", func() bool { got, err := content(west, "main:audit"); return err == nil && got == "w1 e1" })
+	// Kept over a restart.
+	shut(t, west)
+	west = reopen(t, dir)
+	refusesShared(t, west, "main:audit")
+	if d, under := nodes[0].ctl.state().Departure(2); under && len(nodes[0].ctl.state().Missing(d)) == 0 {
+		t.Error("it is agreed on without north")
+	}
+	nodes[2] = reopen(t, third)
+	north := nodes[2]
+	// It relays.
 	cut := func(paused bool) {
 		if err := (engine{nodes[0]}).SetLink(context.Background(), admin.LinkChange{A: "%east#m1", B: "%north#m1", Paused: paused}); err != nil {
 			t.Fatal(err)
@@ -204,12 +214,39 @@ func TestRestoredCopy(t *testing.T) {
 	}
 	cut(true)
 	put(t, nodes[0], "main:audit", "e2")
-	eventually(t, "the copy relays", func() bool { got, err := content(nodes[2], "main:audit"); return err == nil && got == "w1 w2 e1 e2" })
+	eventually(t, "the copy relays", func() bool { got, err := content(north, "main:audit"); return err == nil && got == "w1 w2 e1 e2" })
 	cut(false)
-	// Kept over a restart.
+	// All are there: what it lacked comes back, and it writes again.
+	old := origin.Stream{Group: nodes[0].ctl.state().Groups[0].Number, Module: 2, Incarnation: 1}
+	eventually(t, "the old stream has ended", func() bool { _, ended := nodes[0].ctl.state().End(old); return ended })
+	writable(t, west)
+	put(t, west, "main:audit", "w3")
+	converged(t, []*Node{nodes[0], west, north}, "main:audit")
+	if got, err := content(west, "main:audit"); err != nil || got != "w1 w2 e1 e2 w3" {
+		t.Errorf("the copy has %q, %v", got, err)
+	}
+	own := west.ownStreams()[0]
+	if end, _ := west.ctl.state().End(old); own.Incarnation == 1 || west.j.Tail(old) != end || west.j.Tail(own).Seq != 1 {
+		t.Errorf("it writes %v, which stands at %d; the old stream ended at %d, and stands at %d", own, west.j.Tail(own).Seq, end.Seq, west.j.Tail(old).Seq)
+	}
+	if s := status(t, west); s.State != "serving" || hasAlarm(t, west, "not current") {
+		t.Errorf("state %s, %v", s.State, s.Alarms)
+	}
+	for _, n := range []*Node{nodes[0], west, north} {
+		accountHolds(t, n)
+	}
+	// Nothing is forgotten over a restart.
 	shut(t, west)
 	west = reopen(t, dir)
-	refusesShared(t, west, "main:audit")
+	writable(t, west)
+	put(t, west, "main:audit", "w4")
+	converged(t, []*Node{nodes[0], west, north}, "main:audit")
+	// The directory of before, which nobody has seen since, is not let write in
+	// its place.
+	shut(t, west)
+	gone := reopen(t, dir+".gone")
+	eventually(t, "it says why", func() bool { return hasAlarm(t, gone, "another directory of this module has taken its place") })
+	refusesShared(t, gone, "main:audit")
 }
 
 // TestFork has a directory and its copy both write under one stream: whoever

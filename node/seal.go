@@ -126,10 +126,17 @@ func (n *Node) reportDepartures(st *control.State) {
 		for _, m := range st.Missing(d) {
 			need = need || m == n.dir.Number
 		}
-		if !need {
+		if !need || d.Renews != nil && d.Module == n.dir.Number && !n.reportsRenewal(d) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
+		if d.Module == n.dir.Number {
+			// A write that met the rules of before has its place after this.
+			if err := n.eng.Barrier(ctx); err != nil {
+				cancel()
+				continue
+			}
+		}
 		places, ok, err := n.seal(ctx, d.Module)
 		if err == nil && ok {
 			_, err = n.propose(ctx, &control.Command{Kind: control.KindReport, Report: &control.ReportHeads{By: n.dir.Number, Of: d.Module, Places: places}})

@@ -272,7 +272,7 @@ func (s sink) Fork(from origin.Module, st origin.Stream, seq origin.Seq, ours, t
 	n := s.n
 	n.alarm(fmt.Sprintf("fork of %s at %d", n.streamName(st), seq),
 		"two histories of one stream: a directory was copied or restored; what each side holds beyond is kept apart", "peer", n.moduleName(from), "ours", ours.String(), "theirs", theirs.String())
-	if st.Module == n.dir.Number {
+	if _, ended := n.ctl.state().End(st); st.Module == n.dir.Number && !ended {
 		n.setNotCurrent(st, fmt.Sprintf("module %s holds another history of our stream at %d", n.moduleName(from), seq))
 	}
 }
@@ -280,8 +280,8 @@ func (s sink) Fork(from origin.Module, st origin.Stream, seq origin.Seq, ours, t
 // Ahead implements mesh.Sink.
 func (s sink) Ahead(from origin.Module, st origin.Stream, theirs origin.Seq) {
 	n := s.n
-	if end, ended := n.ctl.state().End(st); ended && n.j.Tail(st).Seq >= end.Seq {
-		return // they have not undone yet what lies beyond the end
+	if _, ended := n.ctl.state().End(st); ended {
+		return // it comes from them, or they have not undone yet what lies beyond the end
 	}
 	n.claimed(from, st, theirs)
 }

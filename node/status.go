@@ -38,7 +38,8 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 	if len(n.need) > 0 {
 		s.State = "joining"
 	}
-	if len(n.notCurrent) > 0 {
+	_, replaced := n.alarms[replacedKey]
+	if len(n.notCurrent) > 0 || replaced || n.lacksOwn.Load() {
 		s.State = "not_current"
 	}
 	n.mu.Unlock()

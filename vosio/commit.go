@@ -587,6 +587,14 @@ func (t *tx) finish() error {
 		c.sync = true
 		return nil
 	}
+	if own := t.txn.Dot.Stream; t.txn.Dot.Seq == 1 {
+		// What the module wrote under earlier incarnations is behind it.
+		for s, p := range c.e.j.Tails() {
+			if s.Group == own.Group && s.Module == own.Module && s != own && p.Seq > 0 {
+				c.noteApplied(s, p.Seq)
+			}
+		}
+	}
 	t.txn.Context = c.takeContext(t.txn.Context[:0], t.txn.Dot.Stream)
 	b, err := entry.Append(t.entry[:0], t.txn)
 	t.entry = b

@@ -516,6 +516,11 @@ func (e *Engine) Floor(ctx context.Context, s origin.Stream) (floor origin.Stamp
 	return floor, at, err
 }
 
+// Barrier waits until what the write path had taken up has its place.
+func (e *Engine) Barrier(ctx context.Context) error {
+	return e.submit(ctx, &request{look: func() {}})
+}
+
 var errStop = errors.New("stop")
 
 // DropTombstones removes up to limit tombstones that settled allows, oldest

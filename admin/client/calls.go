@@ -43,6 +43,11 @@ func (c *Client) Leave(ctx context.Context, acceptLoss bool) error {
 	return c.do(ctx, http.MethodPost, "/v1/leave", nil, map[string]bool{"accept_loss": acceptLoss}, nil)
 }
 
+// TakeOver gives the module's directory there the place of another one.
+func (c *Client) TakeOver(ctx context.Context) error {
+	return c.do(ctx, http.MethodPost, "/v1/take-over", nil, nil, nil)
+}
+
 // Control gives the control tables in force.
 func (c *Client) Control(ctx context.Context) (*admin.ControlText, error) {
 	return ask[*admin.ControlText](ctx, c, "/v1/control", nil)

@@ -15,12 +15,19 @@ import (
 // wrote.
 func (a *app) rejoinCommand() *cobra.Command {
 	var timeout time.Duration
+	var place bool
 	c := &cobra.Command{
 		Use:   "rejoin",
 		Short: "Wait until a module that came back is whole again, and list what it had to undo",
 		Long: `A module that comes back undoes by itself what it wrote beyond the end of its
 time as an owner, keeps that in lost-transaction files, and takes what the
-others wrote meanwhile. This waits for it and lists the files.`,
+others wrote meanwhile. This waits for it and lists the files.
+
+A directory that was restored from a backup, or copied, gets new incarnations
+by itself once all members agree where its streams end, and what it had written
+comes back from them. If another directory of the module was given its place
+meanwhile, it takes no shared writes: stop it, or, if the other one is gone for
+good, give this one the place with --take-over.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
@@ -30,6 +37,11 @@ others wrote meanwhile. This waits for it and lists the files.`,
 				return err
 			}
 			defer cl.Close()
+			if place {
+				if err := cl.TakeOver(ctx); err != nil {
+					return err
+				}
+			}
 			for {
 				s, err := cl.Status(ctx)
 				if err != nil {
@@ -69,5 +81,6 @@ others wrote meanwhile. This waits for it and lists the files.`,
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	c.Flags().BoolVar(&place, "take-over", false, "give this directory the place of another one of its module, which is gone for good")
 	return c
 }

@@ -124,7 +124,6 @@ const (
 
 // Puller is the state. It is not safe for concurrent use.
 type Puller struct {
-	self    origin.Module
 	wants   func(origin.Stream) bool
 	carries func(origin.Module, origin.Stream) bool
 	peers   map[origin.Module]*peer
@@ -156,14 +155,15 @@ type pulled struct {
 	full     bool
 }
 
-// NewPuller starts from what is here. wants says which streams come here; it
+// NewPuller starts from what is here. wants says which streams come here, and
+// never names one that is written here; it
 // may change its mind, and is asked again at each event of the stream. carries
 // says whether a neighbour is asked for a stream at all; nil: each for all.
-func NewPuller(self origin.Module, have origin.Vector, wants func(origin.Stream) bool, carries func(origin.Module, origin.Stream) bool) *Puller {
+func NewPuller(have origin.Vector, wants func(origin.Stream) bool, carries func(origin.Module, origin.Stream) bool) *Puller {
 	if carries == nil {
 		carries = func(origin.Module, origin.Stream) bool { return true }
 	}
-	p := &Puller{self: self, wants: wants, carries: carries, peers: map[origin.Module]*peer{}, refused: map[from]time.Time{}, streams: map[origin.Stream]*pulled{}}
+	p := &Puller{wants: wants, carries: carries, peers: map[origin.Module]*peer{}, refused: map[from]time.Time{}, streams: map[origin.Stream]*pulled{}}
 	for s, at := range have {
 		p.streams[s] = &pulled{at: at}
 	}
@@ -344,7 +344,7 @@ func (p *Puller) left(now time.Time, m origin.Module) []Effect {
 // choose sees to it that a stream is pulled from the right neighbour.
 func (p *Puller) choose(now time.Time, s origin.Stream, out []Effect) []Effect {
 	x := p.stream(s)
-	if s.Module == p.self || !p.wants(s) {
+	if !p.wants(s) {
 		if x.source != 0 {
 			out = append(out, Unsubscribe{x.source, s})
 			x.source = 0

@@ -59,7 +59,7 @@ type world struct {
 
 func newWorld() *world {
 	w := &world{now: time.UnixMilli(0)}
-	w.p = NewPuller(1, nil, func(s origin.Stream) bool { return w.wants == nil || w.wants[s.Module] },
+	w.p = NewPuller(nil, func(s origin.Stream) bool { return s.Module != 1 && (w.wants == nil || w.wants[s.Module]) },
 		func(m origin.Module, s origin.Stream) bool { return !w.leaf[m] || s.Module == m })
 	return w
 }
@@ -173,8 +173,8 @@ func event(r *rand.Rand) Event {
 func TestOneSubscriptionPerStream(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		p := NewPuller(1, nil, func(s origin.Stream) bool { return s.Module != 4 }, nil)
-		again := NewPuller(1, nil, func(s origin.Stream) bool { return s.Module != 4 }, nil)
+		p := NewPuller(nil, func(s origin.Stream) bool { return s.Module != 1 && s.Module != 4 }, nil)
+		again := NewPuller(nil, func(s origin.Stream) bool { return s.Module != 1 && s.Module != 4 }, nil)
 		now := time.UnixMilli(0)
 		subs := map[origin.Stream]origin.Module{}
 		up := map[origin.Module]bool{}
@@ -263,7 +263,7 @@ func TestOneSubscriptionPerStream(t *testing.T) {
 }
 
 func TestWhatANeighbourAnnouncesIsBounded(t *testing.T) {
-	p := NewPuller(1, nil, func(origin.Stream) bool { return true }, nil)
+	p := NewPuller(nil, func(s origin.Stream) bool { return s.Module != 1 }, nil)
 	p.Step(time.UnixMilli(0), PeerUp{2, 0})
 	for i := range origin.Group(10) {
 		a := Announced{Peer: 2}

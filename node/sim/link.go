@@ -42,7 +42,7 @@ type session struct {
 }
 
 func newLinks(m *module) *links {
-	return &links{m: m, puller: link.NewPuller(m.number(), m.j.Tails(), func(origin.Stream) bool { return true }, nil),
+	return &links{m: m, puller: link.NewPuller(m.j.Tails(), func(s origin.Stream) bool { return s.Module != m.number() }, nil),
 		sessions: map[int]*session{}, heads: map[origin.Stream]origin.Head{}, said: map[origin.Stream]origin.Head{}, bytes: map[origin.Stream][]byte{},
 		histories: link.NewHistories(m.j)}
 }
