@@ -452,6 +452,11 @@ func (s *switchSteps) look(st *control.State, id string, name func(origin.Module
 		return
 	}
 	hooks(w.Hooks, control.HookStop)
+	if w.Holding() && ended == "" {
+		s.p.Percent(10)
+	} else if ended == "" && w.End == nil {
+		s.p.Percent(40)
+	}
 	if !w.Holding() && ended == "" || w.End != nil {
 		if w.Failover {
 			say(fmt.Sprintf("%s gets no leases any more", name(w.From)))
@@ -461,9 +466,11 @@ func (s *switchSteps) look(st *control.State, id string, name func(origin.Module
 	}
 	if w.End != nil {
 		say(fmt.Sprintf("the stream of %s ends at %d", name(w.From), w.End.Seq))
+		s.p.Percent(70)
 	}
 	if ended != "" {
 		say(ended)
+		s.p.Percent(90)
 	}
 	hooks(w.Hooks, control.HookStart, control.HookNotify)
 }

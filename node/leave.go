@@ -7,6 +7,7 @@ import (
 
 	"drmesh/admin"
 	"drmesh/mesh/control"
+	"drmesh/origin"
 )
 
 // Leave implements admin.Engine.
@@ -54,6 +55,7 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 	progress.Step("the members report what they hold of this module's streams")
 	for {
 		changed := n.ctl.changed() // before the state, lest a change is missed
+		n.departed(progress, n.dir.Number)
 		m, _ := n.ctl.state().Member(n.dir.Number)
 		if !m.Standing() {
 			return nil
@@ -63,6 +65,14 @@ func (e engine) Leave(ctx context.Context, acceptLoss bool) error {
 		case <-ctx.Done():
 			return failure(admin.TimedOut, "leave_waits", "", "not all members have reported what they hold of this module's streams")
 		}
+	}
+}
+
+// departed tells how many have reported on a module that goes.
+func (n *Node) departed(p *admin.Progress, m origin.Module) {
+	st := n.ctl.state()
+	if d, ok := st.Departure(m); ok && len(d.Needed) > 0 {
+		p.Percent(100 * float64(len(d.Needed)-len(st.Missing(d))) / float64(len(d.Needed)))
 	}
 }
 
@@ -84,6 +94,7 @@ func (e engine) Remove(ctx context.Context, module string) error {
 	}
 	for {
 		changed := n.ctl.changed()
+		n.departed(admin.ProgressOf(ctx), m.Number)
 		if x, _ := n.ctl.state().Member(m.Number); !x.Standing() {
 			return nil
 		}

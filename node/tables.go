@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"drmesh/admin"
@@ -115,23 +116,30 @@ func mayHook(ctx context.Context, rules, old *control.Rules) error {
 // awaitEpoch waits until all members have a policy epoch in force, and names
 // those that have not when ctx ends.
 func (n *Node) awaitEpoch(ctx context.Context, epoch uint64) (lacking []string) {
-	st := n.ctl.state()
+	st, progress, said := n.ctl.state(), admin.ProgressOf(ctx), ""
 	for {
 		lacking = nil
 		if n.appliedEpoch() < epoch {
 			lacking = append(lacking, n.dir.Module)
 		}
+		all := 1
 		for _, m := range st.Members {
 			if m.Number == n.dir.Number || !m.HoldsData() {
 				continue
 			}
+			all++
 			v, err := n.askVector(ctx, m.Number)
 			if err != nil || v.Epoch < epoch {
 				lacking = append(lacking, m.Name)
 			}
 		}
+		progress.Percent(100 * float64(all-len(lacking)) / float64(all))
 		if len(lacking) == 0 {
 			return nil
+		}
+		if text := strings.Join(lacking, " "); text != said {
+			said = text
+			progress.Step("not in force yet at " + text)
 		}
 		select {
 		case <-ctx.Done():

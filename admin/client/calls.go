@@ -40,7 +40,8 @@ func (c *Client) CreateToken(ctx context.Context, r admin.TokenRequest) (*admin.
 
 // Leave takes the module out of the mesh.
 func (c *Client) Leave(ctx context.Context, acceptLoss bool) error {
-	return c.do(ctx, http.MethodPost, "/v1/leave", nil, map[string]bool{"accept_loss": acceptLoss}, nil)
+	_, err := long[struct{}](ctx, c, "/v1/leave", map[string]bool{"accept_loss": acceptLoss})
+	return err
 }
 
 // TakeOver gives the module's directory there the place of another one.
@@ -60,7 +61,7 @@ func (c *Client) Plan(ctx context.Context, r admin.ControlChange) (*admin.Contro
 
 // Apply puts new tables in force.
 func (c *Client) Apply(ctx context.Context, r admin.ControlChange) (*admin.ControlPlan, error) {
-	return tell[*admin.ControlPlan](ctx, c, "/v1/control/apply", r)
+	return long[*admin.ControlPlan](ctx, c, "/v1/control/apply", r)
 }
 
 // CaughtUp asks whether all that members had is applied here, and waits for it
@@ -162,6 +163,9 @@ func (c *Client) Parked(ctx context.Context) ([]admin.Parked, error) {
 // Account sums up where every operation is, at one vector of all members, or
 // at the module alone.
 func (c *Client) Account(ctx context.Context, r admin.AccountRequest) (*admin.Account, error) {
+	if c.Watch != nil {
+		return long[*admin.Account](ctx, c, "/v1/account", r)
+	}
 	q := url.Values{}
 	for name, set := range map[string]bool{"scan": r.Scan, "local": r.Local, "reachable": r.Reachable} {
 		if set {
@@ -186,8 +190,7 @@ func (c *Client) SwitchCheck(ctx context.Context, group, to string) (*admin.Swit
 
 // SwitchStart gives a group to another module.
 func (c *Client) SwitchStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
-	var out admin.SwitchReceipt
-	return &out, c.do(ctx, http.MethodPost, "/v1/switchover", nil, r, &out)
+	return long[*admin.SwitchReceipt](ctx, c, "/v1/switchover", r)
 }
 
 // FailoverCheck says what giving a group to another needs when its owner is
@@ -198,7 +201,7 @@ func (c *Client) FailoverCheck(ctx context.Context, group, to string) (*admin.Sw
 
 // FailoverStart gives a group to another module while its owner is gone.
 func (c *Client) FailoverStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
-	return tell[*admin.SwitchReceipt](ctx, c, "/v1/failover", r)
+	return long[*admin.SwitchReceipt](ctx, c, "/v1/failover", r)
 }
 
 // RecoverPlan says what it takes to have control go on from the module.
@@ -244,7 +247,8 @@ func (c *Client) LostDiscard(ctx context.Context, name string) (*admin.LostFile,
 
 // Remove puts another module out of the mesh.
 func (c *Client) Remove(ctx context.Context, module string) error {
-	return c.do(ctx, http.MethodPost, "/v1/modules/remove", nil, admin.RemoveRequest{Module: module}, nil)
+	_, err := long[struct{}](ctx, c, "/v1/modules/remove", admin.RemoveRequest{Module: module})
+	return err
 }
 
 // ControlHistory lists the tables that were in force, the oldest first.

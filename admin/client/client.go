@@ -42,6 +42,11 @@ type Client struct {
 	base  string // of URLs
 	token string // shown with each request; empty: none
 	http  *http.Client
+
+	// Watch, set before the first call, is told how far long work is: soon after
+	// it began, now and then, and when it has ended. It is called by the goroutine
+	// that asked for the work.
+	Watch func(admin.Operation)
 }
 
 // Initialised gives an error unless dir is a module's directory.
@@ -127,6 +132,10 @@ func (c *Client) send(ctx context.Context, method, route string, q url.Values, i
 		u += "?" + q.Encode()
 	}
 	var body io.Reader
+	long, atOnce := in.(async)
+	if atOnce {
+		in = long.body
+	}
 	if in != nil {
 		b, err := json.Marshal(in)
 		if err != nil {
@@ -141,6 +150,9 @@ func (c *Client) send(ctx context.Context, method, route string, q url.Values, i
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	if atOnce {
+		r.Header.Set("Prefer", "respond-async")
+	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -148,7 +160,7 @@ func (c *Client) send(ctx context.Context, method, route string, q url.Values, i
 	if err != nil {
 		return nil, c.lost(ctx, err)
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && !(atOnce && resp.StatusCode == http.StatusAccepted) {
 		defer resp.Body.Close()
 		return nil, problem(resp)
 	}

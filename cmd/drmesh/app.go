@@ -207,6 +207,14 @@ func nest(use, short string, children ...*cobra.Command) *cobra.Command {
 // open connects to the operators' door of the module: over TCP with --addr,
 // else its socket.
 func (a *app) open(ctx context.Context) (*client.Client, error) {
+	c, err := a.dial(ctx)
+	if err == nil {
+		c.Watch = a.operations()
+	}
+	return c, err
+}
+
+func (a *app) dial(ctx context.Context) (*client.Client, error) {
 	if a.addr == "" {
 		return client.Open(ctx, a.dir)
 	}

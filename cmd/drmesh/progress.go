@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+
+	"drmesh/admin"
 )
 
 // progress tells on standard error how far long work is: on a terminal one
@@ -90,6 +93,57 @@ func (p *progress) tell(done int64, now time.Time, end string) {
 	}
 	fmt.Fprintf(p.w, "\r\x1b[K%s%s", s, end)
 	p.shown = true
+}
+
+// operations tells on standard error how far an operation of the node is, as
+// long as it is under way: on a terminal its last step and percent, else a JSON
+// line for each step once it has lasted a second, and one a second.
+func (a *app) operations() func(admin.Operation) {
+	tty, steps, shown := terminal(a.err), 0, time.Time{}
+	return func(x admin.Operation) {
+		now := time.Now()
+		spent := now.Sub(x.Begun)
+		if x.State != "running" {
+			if tty && !shown.IsZero() {
+				fmt.Fprint(a.err, "\r\x1b[K")
+			}
+			return
+		}
+		every := time.Second
+		if tty {
+			every = 100 * time.Millisecond
+		}
+		if spent < every || len(x.Steps) == steps && now.Sub(shown) < every {
+			return
+		}
+		steps, shown = len(x.Steps), now
+		what := strings.TrimSpace(x.Kind + " " + x.Object)
+		step := ""
+		if len(x.Steps) > 0 {
+			step = x.Steps[len(x.Steps)-1].Text
+		}
+		if tty {
+			s := what
+			if x.Percent != nil {
+				s += fmt.Sprintf(" (%.0f %%)", *x.Percent)
+			}
+			if step != "" {
+				s += ": " + step
+			}
+			fmt.Fprintf(a.err, "\r\x1b[K%s", s)
+			return
+		}
+		v := map[string]any{"progress": what, "seconds": round(spent.Seconds())}
+		if x.Percent != nil {
+			v["percent"] = round(*x.Percent)
+		}
+		if step != "" {
+			v["step"] = step
+		}
+		if b, err := jsonOf(v); err == nil {
+			fmt.Fprintf(a.err, "%s\n", b)
+		}
+	}
 }
 
 func round(f float64) float64 { return float64(int64(f*10+0.5)) / 10 }
