@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -39,14 +40,17 @@ type request struct {
 
 	// One of these, or none, learns the outcome when it is as durable as the
 	// share asks. The functions must not block.
-	done   chan error  // capacity 1
-	share  *Share      // of a local change, once it has its place
-	dot    origin.Dot  // its place
-	takes  bool        // it takes messages off queues
-	told   func(error) // called by committer or acknowledger
-	failed func(error) // called by the committer, with an error alone
-	out    []committed // for changes: where they went
-	err    error       // Inline
+	done   chan error      // capacity 1
+	share  *Share          // of a local change, once it has its place
+	dot    origin.Dot      // its place
+	takes  bool            // it takes messages off queues
+	told   func(error)     // called by committer or acknowledger
+	failed func(error)     // called by the committer, with an error alone
+	ctx    context.Context // with line: who wants it
+	line   *line           // with told: that of its process; nil: who asks does so again
+	resume *line           // alone: the line to go on with
+	out    []committed     // for changes: where they went
+	err    error           // Inline
 }
 
 // acknowledge answers for a change that is durable here, when its share's other
@@ -166,6 +170,8 @@ type committer struct {
 	// Groups that a snapshot is being put into: no txn of theirs is taken.
 	installing map[origin.Group]bool
 
+	lines map[*line]struct{} // that stand still
+
 	late      lateKeys
 	presences presences
 
@@ -180,6 +186,7 @@ func (c *committer) init(e *Engine) {
 	c.contexts = map[origin.Stream]origin.Context{}
 	c.pending = map[origin.Group]map[origin.Stream]origin.Seq{}
 	c.installing = map[origin.Group]bool{}
+	c.lines = map[*line]struct{}{}
 	c.b = e.db.NewBatch()
 	c.recount()
 }
@@ -243,6 +250,7 @@ func (e *Engine) commitLoop() {
 				case r := <-e.queue:
 					r.answer(ErrClosed)
 				default:
+					c.dropLines()
 					return
 				}
 			}
@@ -371,10 +379,20 @@ func (c *committer) handle(r *request) {
 		r.answer(nil)
 		return
 	}
+	if r.resume != nil {
+		c.goOn(r.resume)
+		return
+	}
+	if r.line != nil && c.queued(r) {
+		return
+	}
 	err := c.try(r)
 	if err == errCut {
 		c.cut()
 		err = c.try(r)
+	}
+	if err != nil && r.line != nil && passes(err) && c.hold(r) {
+		return
 	}
 	if err != nil {
 		r.err = err

@@ -302,9 +302,9 @@ func (e *Engine) submit(ctx context.Context, r *request) error {
 		return err
 	}
 	err := e.submitOnce(ctx, r)
-	for until := time.Now().Add(lockWait); (err == errWaiting || err == errChanging || err == errNoLease) && !e.cfg.Inline && time.Now().Before(until); {
+	for until := time.Now().Add(lockWait); passes(err) && !e.cfg.Inline && time.Now().Before(until); {
 		select {
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(tryAgain):
 		case <-ctx.Done():
 			return err
 		case <-e.ending:

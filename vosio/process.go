@@ -39,6 +39,7 @@ type Process struct {
 	lastAbort string
 	started   []*started     // writes not waited for, in order
 	under     sync.WaitGroup // of those, the ones without an answer
+	line      line           // of those, the ones that have to wait
 }
 
 // NewProcess makes the side of a program. name is the process name that the

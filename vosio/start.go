@@ -29,7 +29,8 @@ type started struct {
 // Start carries a call out as Do does, and calls done, once, when r holds the
 // answer. Calls take effect in the order of Start. It waits like Do, but for
 // calls that add records: the next call may come while their flush goes on, so
-// that a program that sends many shares it with itself. What q refers to belongs
+// that a program that sends many shares it with itself. If a share cannot be
+// written for a while, they wait in their line, as long as one call would. What q refers to belongs
 // to the process from here on. done may be called by any goroutine, before Start
 // returns too; it must not block, nor call the process.
 func (p *Process) Start(ctx context.Context, q *call.Request, r *call.Reply, done func(error)) {
@@ -73,7 +74,7 @@ func (p *Process) startInsert(ctx context.Context, q *call.Request, r *call.Repl
 		p.settleStarted()
 	}
 	s := &started{x: x, opens: x.opens, file: f.id, data: q.Data}
-	req := &request{process: p.name, changes: []change{{file: f, kind: insert, data: q.Data}}}
+	req := &request{process: p.name, ctx: ctx, line: &p.line, changes: []change{{file: f, kind: insert, data: q.Data}}}
 	req.told = func(err error) {
 		free()
 		if err == nil {
