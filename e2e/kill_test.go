@@ -30,6 +30,15 @@ const mainShare = `/=record_type    include
 func testMesh(t *testing.T, tables string, names ...string) *nodes {
 	t.Helper()
 	n := newNodes(t, names...)
+	n.join(t, names...)
+	n.apply(t, names[0], tables)
+	n.caughtUp(t, names...)
+	return n
+}
+
+// join makes a mesh of served modules.
+func (n *nodes) join(t *testing.T, names ...string) {
+	t.Helper()
 	ports, err := freePorts(len(names))
 	if err != nil {
 		t.Fatal(err)
@@ -46,9 +55,6 @@ func testMesh(t *testing.T, tables string, names ...string) *nodes {
 			t.Fatal(err)
 		}
 	}
-	n.apply(t, names[0], tables)
-	n.caughtUp(t, names...)
-	return n
 }
 
 // newNodes is a place for nodes, which ends with the test. Their logs are told
