@@ -121,9 +121,10 @@ func (h *heads) promise(floor origin.Stamp) error {
 }
 
 // at signs an own stream's position in the past, for a receiver that catches
-// up. It claims nothing else: neither floor nor context.
-func (h *heads) at(s origin.Stream, pos origin.Position) []byte {
-	head := origin.Head{Stream: s, Position: pos}
+// up. It makes no promise: it has no floor and no control index, and its context
+// is a part of what was applied then.
+func (h *heads) at(s origin.Stream, pos origin.Position, context []origin.StreamPosition) []byte {
+	head := origin.Head{Stream: s, Position: pos, Context: context}
 	entry.SignHead(&head, h.key)
 	return entry.AppendHead(nil, &head)
 }
@@ -136,6 +137,9 @@ func (h *heads) learn(head origin.Head) {
 }
 
 func (h *heads) note(head origin.Head) {
+	if head.Control == 0 {
+		head.Context = nil // of the past, and not all of it
+	}
 	old, ok := h.known[head.Stream]
 	if !ok {
 		h.known[head.Stream] = head

@@ -67,3 +67,52 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// TestRunsNameTheirHistory: what a receiver gets that catches up comes with
+// heads that name, with its chain, what the txns were made on, also of runs
+// that another head stood for.
+func TestRunsNameTheirHistory(t *testing.T) {
+	t.Parallel()
+	nodes := meshReady(t, "%east#m1", "%west#m1")
+	east, west := nodes[0], nodes[1]
+	put(t, east, "main:audit", "e1")
+	converged(t, nodes, "main:audit")
+	ofEast, ofWest := east.ownStreams()[0], west.ownStreams()[0]
+	first := east.j.Tail(ofEast).Seq
+	put(t, west, "main:audit", "w1")
+	converged(t, nodes, "main:audit")
+	on := east.j.Tail(ofWest)
+	put(t, east, "main:audit", "e2", "e3", "e4")
+	eventually(t, "it is durable", func() bool { return east.j.Durable()[ofEast].Seq == first+3 })
+	at := first
+	for range 2 {
+		run, err := (source{east}).Read(ofEast, at, 1)
+		if err != nil || len(run.Entries) != 1 {
+			t.Fatal(len(run.Entries), err)
+		}
+		at++
+		head, err := entry.DecodeHead(run.Head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head.Position.Seq != at || head.Floor != 0 || head.Control != 0 {
+			t.Errorf("a head of the past promises something: %+v", head)
+		}
+		if len(head.Context) != 1 || head.Context[0] != (origin.StreamPosition{Stream: ofWest, Position: on}) {
+			t.Errorf("the head at %d names %v, want %v at %d", at, head.Context, ofWest, on.Seq)
+		}
+		// What it leaves out is not forgotten.
+		west.heads.learn(head)
+		if got := west.heads.all()[ofEast]; got.Control == 0 {
+			t.Error("a head of the past replaced a promise")
+		}
+	}
+	// Somebody else comes in the middle: of what lies before, nothing is said.
+	run, err := (source{east}).Read(ofEast, first+1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, err := entry.DecodeHead(run.Head); err != nil || len(head.Context) > 1 {
+		t.Errorf("head %+v, %v", head, err)
+	}
+}

@@ -45,6 +45,7 @@ type Node struct {
 	eng       *vosio.Engine
 	applier   *apply.Applier
 	histories histories
+	past      past
 	net       *quicnet.Net
 	mesh      *mesh.Mesh
 	raft      *raftgroup.Group

@@ -78,7 +78,7 @@ func (n *Node) serveSnapshot(ctx context.Context, from origin.Module, req []byte
 			x.Stamp = max(x.Stamp, h.Floor)
 		}
 		if s.Stream.Module == n.dir.Number {
-			x.Head, x.HeadSeq = n.heads.at(s.Stream, s.Position), s.Position.Seq
+			x.Head, x.HeadSeq = n.heads.at(s.Stream, s.Position, nil), s.Position.Seq
 		} else if seq, head, ok := n.j.LatestHead(s.Stream); ok && seq <= s.Position.Seq {
 			x.Head, x.HeadSeq = head, seq
 		}

@@ -79,7 +79,15 @@ func (s source) Read(st origin.Stream, after origin.Seq, max int) (mesh.Run, err
 				return run, nil
 			}
 		}
-		run.Head = s.n.heads.at(st, origin.Position{Seq: last.Seq, Hash: last.Hash})
+		ctl := s.n.ctl.state()
+		context, err := s.n.past.context(st, after, entries, s.n.j, func(st origin.Stream) (origin.Seq, bool) {
+			end, ok := ctl.End(st)
+			return end.Seq, ok
+		})
+		if err != nil {
+			return run, err
+		}
+		run.Head = s.n.heads.at(st, origin.Position{Seq: last.Seq, Hash: last.Hash}, context)
 		return run, nil
 	}
 	for upto < last.Seq {
