@@ -16,6 +16,17 @@ const api = async (route) => {
   assert.equal(r.status, 200, route);
   return r.json();
 };
+// The page and the API are looked at one after the other: what moves in between
+// is looked at again.
+const eventually = async (check) => {
+  for (const until = Date.now() + wait; ; await new Promise((go) => setTimeout(go, 200))) {
+    try {
+      return await check();
+    } catch (e) {
+      if (Date.now() > until) throw e;
+    }
+  }
+};
 const step = (text) => console.log(text);
 
 const browser = await chromium.launch({
@@ -39,6 +50,7 @@ async function open(options) {
 const arrow = (page, from, to) => page.locator(`path.arrow[data-from="${from}"][data-to="${to}"]`);
 const stateOf = async (page, from, to) => (await arrow(page, from, to).getAttribute("class")).split(" ").pop();
 const shot = async (page, name) => { if (SHOTS) await page.screenshot({ path: join(SHOTS, name + ".png"), fullPage: true }); };
+const known = (v) => v === null ? "unknown" : String(v);
 const digits = (text) => text.replace(/\D/g, "");
 
 // contrast is that of an element's text against what is behind it.
@@ -68,26 +80,49 @@ try {
   const pairs = await page.locator("path.arrow").evaluateAll((l) => l.map((e) => `${e.dataset.from} ${e.dataset.to}`));
   const expected = modules.flatMap((a) => modules.filter((b) => b !== a).map((b) => `${a} ${b}`));
   assert.deepEqual(pairs.toSorted(), expected.toSorted(), "an arrow for each direction of each link");
-  const rows = await page.locator("#matrix tbody tr").evaluateAll((l) => l.map((tr) => [...tr.children].map((c) => c.firstChild.textContent.trim())));
-  const matrix = await api("/v1/matrix");
-  assert.equal(rows.length, matrix.length);
-  for (const r of matrix) {
-    const row = rows.find((x) => x[0] === r.stream);
-    assert.ok(row, `a row for ${r.stream}`);
-    assert.equal(row[1], r.written === null ? "unknown" : String(r.written), r.stream);
-  }
-  const self = (await api("/v1/mesh")).views.find((v) => v.module === east).status;
-  const inbox = await page.locator(".inboxes li").allInnerTexts();
-  assert.equal(digits(inbox.find((t) => t.includes("open conflicts"))), String(self.open_conflicts));
-  assert.equal(self.open_conflicts, 1, "the test made one");
-  const conflicts = await api("/v1/conflicts");
-  assert.equal(await page.locator("#conflicts tbody tr").count(), conflicts.length);
-  assert.ok((await page.locator("#conflicts tbody").innerText()).includes(conflicts[0].loser));
-  for (const word of ["parked", "lost transactions", "withheld claims"]) assert.ok(inbox.some((t) => t.includes(word)), word);
-  const groups = await api("/v1/groups");
-  const owned = groups.filter((g) => g.mode === "owned");
-  assert.equal(owned.length, 1);
-  assert.ok((await page.locator("#groups tbody").innerText()).includes(owned[0].owner));
+  await eventually(async () => {
+    const rows = await page.locator("#matrix tbody tr").evaluateAll((l) => l.map((tr) => [...tr.children].map((c) => c.firstChild.textContent.trim())));
+    const matrix = await api("/v1/matrix");
+    assert.equal(rows.length, matrix.length);
+    for (const r of matrix) {
+      const row = rows.find((x) => x[0] === r.stream);
+      assert.ok(row, `a row for ${r.stream}`);
+      assert.equal(row[1], known(r.written), r.stream);
+      assert.equal(r.cells.length, modules.length, `${r.stream} goes to all`);
+      modules.forEach((m, i) => {
+        const cell = r.cells.find((c) => c.module === m);
+        assert.equal(row[2 + i], cell ? known(cell.applied) : "-", `${r.stream} at ${m}`);
+      });
+    }
+    const self = (await api("/v1/mesh")).views.find((v) => v.module === east).status;
+    const inbox = await page.locator(".inboxes li").allInnerTexts();
+    assert.equal(digits(inbox.find((t) => t.includes("open conflicts"))), String(self.open_conflicts));
+    assert.equal(self.open_conflicts, 1, "the test made one");
+    const conflicts = await api("/v1/conflicts");
+    assert.equal(await page.locator("#conflicts tbody tr").count(), conflicts.length);
+    assert.ok((await page.locator("#conflicts tbody").innerText()).includes(conflicts[0].loser));
+    const views = (await api("/v1/mesh")).views;
+    const sum = (field) => views.reduce((n, v) => n + v.status[field], 0);
+    for (const [word, n] of [["withheld claims", self.withheld], ["parked", sum("parked")], ["lost transactions", sum("lost_transactions")], ["alarms", views.reduce((n, v) => n + v.status.alarms.length, 0)]]) {
+      assert.equal(digits(inbox.find((t) => t.includes(word))), String(n), word);
+    }
+    const cells = (id) => page.locator(`${id} tbody tr`).evaluateAll((l) => l.map((tr) => [...tr.children].map((c) => c.textContent.trim())));
+    for (const row of await cells("#modules")) {
+      const v = views.find((v) => v.module === row[0]).status;
+      assert.deepEqual(row.slice(1, 4), [v.state, v.leader, String(v.policy_epoch)], row[0]);
+    }
+    // Each line of links is what its receiver says.
+    for (const [from, to, state, , , txns] of await cells("#d-links table")) {
+      const links = views.find((v) => v.module === to).links;
+      const link = links.find((l) => l.peer === from);
+      assert.deepEqual([state, txns], [link.state, String(link.received_txns)], `${from} to ${to}`);
+    }
+    const groups = await api("/v1/groups");
+    const owned = groups.filter((g) => g.mode === "owned");
+    assert.equal(owned.length, 1);
+    const [group] = await cells("#groups");
+    assert.deepEqual([group[0], group[1], group[2], group[4]], [owned[0].group, owned[0].owner, String(owned[0].epoch), String(owned[0].number ?? 0)]);
+  });
   await shot(page, "console");
 
   step("a cut link shows by itself, in both directions, and so does its end");
@@ -101,6 +136,7 @@ try {
   await shot(page, "console-cut");
   drmesh("link", "resume", east, west);
   await page.locator(`path.arrow.up[data-from="${east}"][data-to="${west}"]`).waitFor({ state: "attached", timeout: wait });
+  await page.locator("#verdict:not(.watch)").or(page.locator("#verdict.watch", { hasNotText: "is paused" })).first().waitFor({ timeout: wait });
   assert.equal(await page.evaluate(() => window.sameDocument), true, "it was not loaded again");
 
   step("by keyboard");
@@ -156,7 +192,7 @@ try {
   step("without scripts");
   const plain = await open({ javaScriptEnabled: false });
   assert.equal(await plain.page.locator("path.arrow").count(), 6);
-  assert.equal(await plain.page.locator("#matrix tbody tr").count(), matrix.length);
+  assert.equal(await plain.page.locator("#matrix tbody tr").count(), (await api("/v1/matrix")).length);
   assert.deepEqual(plain.wrong, []);
   await plain.context.close();
 } catch (e) {

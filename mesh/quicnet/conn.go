@@ -258,6 +258,14 @@ func (c *conn) dispatch(q *quic.Stream) {
 		if c.quic.Context().Err() != nil {
 			return
 		}
+		var gone *quic.StreamError
+		if errors.As(err, &gone) && gone.Remote && gone.ErrorCode == codeClosed {
+			// It was not wanted any more before its preface came: a reset lets
+			// what is under way go.
+			q.CancelRead(codeClosed)
+			q.CancelWrite(codeClosed)
+			return
+		}
 		err = fmt.Errorf("%w: stream without preface: %v", ErrProtocol, err)
 	case p[0] != prefaceMagic || uint16(p[1]) != c.version:
 		err = fmt.Errorf("%w: stream begins with % x", ErrProtocol, p[:])
