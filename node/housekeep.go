@@ -49,7 +49,6 @@ func (n *Node) housekeep() {
 // settledFor makes the test whether nothing concurrent with a txn of the group
 // can still come, from the heads that members signed.
 func (n *Node) settledFor(st *control.State, g origin.Group) func(origin.Dot) bool {
-	t := st.Tables()
 	var said []conflict.Said
 	tails := n.j.Durable()
 	for s, h := range n.heads.all() {
@@ -70,30 +69,48 @@ func (n *Node) settledFor(st *control.State, g origin.Group) func(origin.Dot) bo
 		if index > st.Index {
 			return nil, false
 		}
-		for _, end := range st.Ends {
-			if end.Group == g && tails[end.Stream()].Seq < end.Seq {
-				return nil, false
-			}
-		}
-		var l []origin.Stream
-		holders := t.Holders(g)
-		for _, m := range holders {
-			s := ownStream(st, g, m)
-			if s.Incarnation == 0 {
-				if t.MayOriginate(g, m) {
-					return nil, false
-				}
-				return nil, false
-			}
-			// A stream that some writer never gets does not settle.
-			if len(t.Destinations(g, m)) != len(holders)-1 {
-				return nil, false
-			}
-			l = append(l, s)
-		}
-		return l, true
+		return settlers(st, g, tails)
 	}
 	return func(d origin.Dot) bool { return conflict.Settled(d, said, members) }
+}
+
+// settlers lists the streams of a group in which something may still come that
+// has not seen all that is here: false if there are some that say nothing. The
+// tables are those of the present, which say who may still write; who wrote under
+// earlier ones counts until its stream has its end, and all of it is here.
+func settlers(st *control.State, g origin.Group, tails origin.Vector) ([]origin.Stream, bool) {
+	t := st.Tables()
+	for _, end := range st.Ends {
+		if end.Group == g && tails[end.Stream()].Seq < end.Seq {
+			return nil, false
+		}
+	}
+	var l []origin.Stream
+	holders := t.Holders(g)
+	for _, m := range holders {
+		s := ownStream(st, g, m)
+		if s.Incarnation == 0 {
+			// It never wrote, or has no stream at the moment; it may get one,
+			// and begin with what it has.
+			return nil, false
+		}
+		// A stream that some writer never gets does not settle.
+		if len(t.Destinations(g, m)) != len(holders)-1 {
+			return nil, false
+		}
+		l = append(l, s)
+	}
+	for _, w := range st.Writings {
+		if w.Group != g || slices.Contains(holders, w.Module) {
+			continue
+		}
+		// A module that the tables took out of the group, or one that leaves
+		// and is not gone: what it wrote before may be under way.
+		if s := ownStream(st, g, w.Module); s.Incarnation != 0 {
+			l = append(l, s)
+		}
+	}
+	return l, true
 }
 
 func (n *Node) dropTombstones() {
