@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 )
 
 // Class says what became of an operation that put a version into a register.
@@ -76,7 +77,7 @@ func Decide(in *Input, out *Outcome) {
 		return
 	}
 	for i := range in.Standing {
-		if !in.Covers(in.Standing[i].Dot) {
+		if !in.covers(in.Standing[i].Dot) {
 			out.Next = append(out.Next, in.Standing[i])
 		}
 	}
@@ -95,7 +96,7 @@ func Decide(in *Input, out *Outcome) {
 			was = ClassOpen
 		}
 		is := in.fate(i, shown)
-		if !in.Covers(v.Dot) {
+		if !in.covers(v.Dot) {
 			is = standingClass(out.Next, v)
 		}
 		if was != is {
@@ -103,27 +104,32 @@ func Decide(in *Input, out *Outcome) {
 		}
 		switch {
 		case is == ClassOpen:
-			if was != ClassOpen || in.Standing[before].Dot != out.Next[0].Dot {
+			if was != ClassOpen || in.Standing[before].Dot != out.Next[0].Dot && !mutant.On(mutant.WrongWinner) {
 				out.Entries = append(out.Entries, in.entry(v, Open, &out.Next[0]))
 			}
 		case is == ClassSuperseded:
 			out.Entries = append(out.Entries, in.entry(v, Superseded, in.Incoming))
 		case is == ClassClosed:
 			out.Entries = append(out.Entries, in.entry(v, Closed, in.Incoming))
-		case was == ClassOpen:
+		case was == ClassOpen && !mutant.On(mutant.NeverWithdraw):
 			out.Entries = append(out.Entries, in.entry(v, Withdrawn, in.Incoming))
 		}
 	}
 	if in.Incoming != nil {
 		is := standingClass(out.Next, in.Incoming)
 		out.Counts = append(out.Counts, Count{in.Incoming.Dot.Stream, is, 1})
-		if is == ClassOpen {
+		if is == ClassOpen && !mutant.On(mutant.LoserUnlisted) {
 			out.Entries = append(out.Entries, in.entry(in.Incoming, Open, &out.Next[0]))
 		}
 	}
 	if len(out.Entries) > 1 {
 		slices.SortFunc(out.Entries, func(a, b Entry) int { return a.Loser.Dot.Compare(b.Loser.Dot) })
 	}
+}
+
+// covers tells whether a version leaves the set.
+func (in *Input) covers(d origin.OpDot) bool {
+	return in.Covers(d) && !mutant.On(mutant.NothingCovers) || mutant.On(mutant.AnyCovers)
 }
 
 // shown is the index of the standing version that the writer was shown: the

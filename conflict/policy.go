@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 )
 
 // Kind names how a policy chooses between versions of the greatest life.
@@ -71,11 +72,14 @@ func (p *Policy) place(m origin.Module) uint64 {
 // compare orders two versions of one register: the greater is shown. It is
 // total: only a version itself is its equal.
 func (p *Policy) compare(a, b *origin.Version) int {
-	if a.Life != b.Life {
+	if a.Life != b.Life && !mutant.On(mutant.NoLife) {
 		if a.Life < b.Life {
 			return -1
 		}
 		return 1
+	}
+	if mutant.On(mutant.NoOrigin) && a.Stamp == b.Stamp {
+		return 0
 	}
 	age := origin.Birth{Stamp: a.Stamp, Dot: a.Dot}.Compare(origin.Birth{Stamp: b.Stamp, Dot: b.Dot})
 	switch p.Kind {
@@ -83,7 +87,7 @@ func (p *Policy) compare(a, b *origin.Version) int {
 		return -age
 	case Rank:
 		if x, y := p.place(a.Dot.Module), p.place(b.Dot.Module); x != y {
-			if x > y {
+			if x > y != mutant.On(mutant.OldPolicy) {
 				return -1
 			}
 			return 1

@@ -1,6 +1,11 @@
 package conflict
 
-import "drmesh/origin"
+import (
+	"slices"
+
+	"drmesh/origin"
+	"drmesh/origin/mutant"
+)
 
 // Said is what a member's stream has last said: its last entry or head of
 // which all before it is applied here.
@@ -23,6 +28,10 @@ type Said struct {
 func Settled(d origin.Dot, said []Said, members func(control uint64) (streams []origin.Stream, ok bool)) bool {
 	var control uint64
 	for i := range said {
+		if mutant.On(mutant.TombstoneControl) && said[i].Control > 0 && control > 0 {
+			control = min(control, said[i].Control)
+			continue
+		}
 		control = max(control, said[i].Control)
 	}
 	streams, ok := members(control)
@@ -30,7 +39,13 @@ func Settled(d origin.Dot, said []Said, members func(control uint64) (streams []
 		return false
 	}
 	for _, s := range streams {
+		if mutant.On(mutant.TombstoneEarly) && s != d.Stream && saidIt(d, s, said) {
+			return true
+		}
 		if !saidIt(d, s, said) {
+			if mutant.On(mutant.TombstoneSilent) && !slices.ContainsFunc(said, func(x Said) bool { return x.Stream == s && x.Seq > 0 }) {
+				continue
+			}
 			return false
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"drmesh/origin"
 	"drmesh/origin/entry"
 	"drmesh/origin/journal"
+	"drmesh/origin/mutant"
 	"drmesh/vosio/call"
 )
 
@@ -173,6 +174,7 @@ type committer struct {
 	lines map[*line]struct{} // that stand still
 
 	late      lateKeys
+	apart     []Write // of a planted bug: what is written after the batch
 	presences presences
 
 	t tx // reused
@@ -199,6 +201,9 @@ func (c *committer) recount() {
 	for s, p := range c.e.j.Tails() {
 		if s.Group == 0 {
 			c.localSeq = max(c.localSeq, p.Seq)
+			continue
+		}
+		if mutant.On(mutant.RecountNot) {
 			continue
 		}
 		c.noteApplied(s, p.Seq)
@@ -228,6 +233,10 @@ func (c *committer) takeContext(dst []origin.StreamSeq, own origin.Stream) []ori
 		}
 	}
 	clear(m)
+	if mutant.On(mutant.ContextLess) && len(dst) > 1 {
+		slices.SortFunc(dst, func(a, b origin.StreamSeq) int { return a.Stream.Compare(b.Stream) })
+		dst = dst[:len(dst)-1]
+	}
 	slices.SortFunc(dst, func(a, b origin.StreamSeq) int { return a.Stream.Compare(b.Stream) })
 	return dst
 }
@@ -448,7 +457,11 @@ func (c *committer) cut() {
 		return
 	}
 	e := c.e
-	if err := c.late.write(c.b); err != nil {
+	late := c.b
+	if mutant.On(mutant.IndexApart) {
+		late = e.db.NewBatch()
+	}
+	if err := c.late.write(late); err != nil {
 		e.fatal("index entries", err)
 	}
 	f := &flight{b: c.b, sync: c.sync, waiters: c.waiters, interval: c.interval}
@@ -462,11 +475,16 @@ func (c *committer) cut() {
 		slices.SortFunc(f.vector, func(a, b origin.StreamPosition) int { return a.Stream.Compare(b.Stream) })
 	}
 	for fl := range c.stats {
+		if mutant.On(mutant.CountNot) {
+			break
+		}
 		if err := fl.stat.save(c.b, fl.id); err != nil {
 			e.fatal("counts", err)
 		}
 	}
-	if err := e.acct.flush(c.b); err != nil {
+	if mutant.On(mutant.AccountApart) && c.remote > 0 {
+		// with the next own txn
+	} else if err := e.acct.flush(c.b); err != nil {
 		e.fatal("account", err)
 	}
 	if c.localSeq > 0 {
@@ -477,11 +495,19 @@ func (c *committer) cut() {
 	if e.cfg.Inline {
 		f.sync = f.sync || !e.lazy
 		opt := pebble.NoSync
-		if f.sync {
+		if f.sync && !mutant.On(mutant.AckEarly) {
 			opt = pebble.Sync
 		}
 		if err := e.db.Apply(c.b, opt); err != nil {
 			e.fatal("commit", err)
+		}
+		if mutant.On(mutant.IndexApart) {
+			if err := e.db.Apply(late, pebble.NoSync); err != nil {
+				e.fatal("commit", err)
+			}
+		}
+		if mutant.On(mutant.LedgerApart) {
+			c.writeApart()
 		}
 		c.changed()
 		e.unsynced = append(e.unsynced, f.vector...)
@@ -530,6 +556,25 @@ func (c *committer) cut() {
 	c.notices = c.notices[:0]
 	clear(c.stats)
 	c.scanDue()
+}
+
+// writeApart writes ledger entries after their batch: a planted bug.
+func (c *committer) writeApart() {
+	b := c.e.db.NewBatch()
+	defer b.Close()
+	for _, w := range c.apart {
+		err := b.Set(w.Key, w.Value, nil)
+		if w.Value == nil {
+			err = b.Delete(w.Key, nil)
+		}
+		if err != nil {
+			c.e.fatal("ledger", err)
+		}
+	}
+	c.apart = nil
+	if err := b.Commit(pebble.NoSync); err != nil {
+		c.e.fatal("ledger", err)
+	}
 }
 
 // changed tells the readers of the batch's files: it can be read now.

@@ -11,6 +11,7 @@ import (
 	"drmesh/origin"
 	"drmesh/origin/entry"
 	"drmesh/origin/journal"
+	"drmesh/origin/mutant"
 	"drmesh/vosio/record"
 )
 
@@ -65,6 +66,11 @@ func Pairs(page []byte, fn func(k, v []byte) error) error {
 func Export(r pebble.Reader, shares []string, emit func(page []byte) error) error {
 	var page []byte
 	add := func(k, v []byte) error {
+		if mutant.On(mutant.SnapshotNoTombs) && k[1] == keyRegister {
+			if set, err := record.DecodeSet(nil, v); err == nil && visible(set) == nil {
+				return nil
+			}
+		}
 		page = AppendPair(page, k, v)
 		if len(page) < pageSize {
 			return nil

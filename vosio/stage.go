@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 	"drmesh/vosio/call"
 	"drmesh/vosio/record"
 )
@@ -338,6 +339,9 @@ func (t *tx) runRemote() error {
 		return errInstalling
 	}
 	switch tail := t.e.j.Tail(s).Seq; {
+	case mutant.On(mutant.NameOnly) && t.e.knowsModule(s, seq):
+		return ErrDuplicate
+	case mutant.On(mutant.ForgetDuplicates) && seq <= tail:
 	case seq <= tail:
 		t.e.Duplicates.Add(1)
 		return ErrDuplicate
@@ -360,6 +364,9 @@ func (t *tx) runRemote() error {
 	interval := time.Duration(-1)
 	if !rt.carry {
 		for i := range rt.txn.Ops {
+			if mutant.On(mutant.ApplyPart) && i > 0 && i == len(rt.txn.Ops)-1 {
+				break
+			}
 			if err := t.stageOp(i, false); err != nil {
 				t.e.fatal("apply", err)
 			}
@@ -369,6 +376,10 @@ func (t *tx) runRemote() error {
 		if sh.Group == s.Group && (interval < 0 || sh.Interval < interval) {
 			interval = sh.Interval
 		}
+	}
+	if mutant.On(mutant.ForgetDuplicates) && seq <= t.e.j.Tail(s).Seq {
+		t.c.durability(0)
+		return t.settleDerived()
 	}
 	if err := t.append(rt.entry); err != nil {
 		t.e.fatal("journal", err)
@@ -380,6 +391,17 @@ func (t *tx) runRemote() error {
 		t.e.fatal("apply", err)
 	}
 	return nil
+}
+
+// knowsModule reports whether a txn of that number of the module is here, of
+// whatever stream: a planted bug.
+func (e *Engine) knowsModule(s origin.Stream, q origin.Seq) bool {
+	for o, p := range e.j.Tails() {
+		if o != s && o.Module == s.Module && o.Group == s.Group && q <= p.Seq {
+			return true
+		}
+	}
+	return false
 }
 
 // blocked reports whether a simple remote tx meets a register that the open
@@ -573,6 +595,9 @@ func (t *tx) planChange(i int, ch *change) error {
 // shown.
 func (t *tx) unseen(seen []origin.OpDot) []origin.OpDot {
 	var l []origin.OpDot
+	if mutant.On(mutant.TellNoUnseen) {
+		return nil
+	}
 	for i := range t.standing {
 		v := &t.standing[i]
 		if !v.Tombstone && v.Dot.Module != t.e.cfg.Self && !slices.Contains(seen, v.Dot) {
@@ -585,6 +610,9 @@ func (t *tx) unseen(seen []origin.OpDot) []origin.OpDot {
 // hidden lists what a change covers though its writer was not shown it: the
 // losers that stood beside the shown version, with other bytes.
 func (t *tx) hidden(ch *change, unseen []origin.OpDot) []origin.OpDot {
+	if mutant.On(mutant.TellNoHidden) {
+		return nil
+	}
 	if len(t.standing) == 0 || len(t.standing) == 1 && (!ch.hasSeen || len(ch.seen) < 2) {
 		return nil
 	}
@@ -737,6 +765,12 @@ func (t *tx) checkUnique() error {
 // covers tells whether the writer of operation i had seen a version.
 func (t *tx) covers(op *origin.Operation, local bool) func(origin.OpDot) bool {
 	return func(d origin.OpDot) bool {
+		if mutant.On(mutant.TruncateAll) && op.Kind == origin.Truncate {
+			return true
+		}
+		if mutant.On(mutant.ForgetUnseen) && !local {
+			return d.Stream == t.txn.Dot.Stream || t.ctx.Has(d.Dot)
+		}
 		if !local && d.Stream != t.txn.Dot.Stream && !t.ctx.Has(d.Dot) {
 			return false
 		}
@@ -819,6 +853,10 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 		next = d.Next
 		for _, w := range d.Writes {
 			var err error
+			if mutant.On(mutant.LedgerApart) {
+				t.c.apart = append(t.c.apart, w)
+				continue
+			}
 			if w.Value == nil {
 				err = t.b.Delete(w.Key, nil)
 			} else {

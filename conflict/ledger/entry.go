@@ -5,6 +5,7 @@ import (
 
 	"drmesh/conflict"
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 	"drmesh/origin/pack"
 )
 
@@ -93,6 +94,9 @@ func appendVersion(b []byte, v *origin.Version) []byte {
 	b = pack.AppendUint(b, uint64(v.Life))
 	b = pack.AppendUint(b, uint64(v.Birth.Stamp))
 	b = appendDot(b, v.Birth.Dot)
+	if mutant.On(mutant.HalfImage) && len(v.Data) > 8 {
+		return pack.AppendBytes(b, v.Data[:8])
+	}
 	if v.Tombstone {
 		return pack.AppendNil(b)
 	}

@@ -1,6 +1,9 @@
 package link
 
-import "drmesh/origin"
+import (
+	"drmesh/origin"
+	"drmesh/origin/mutant"
+)
 
 // Fork says that a stream has two histories, which differ at Seq at the latest.
 type Fork struct {
@@ -21,7 +24,7 @@ func Compare(self origin.Module, ours origin.Vector, theirs []origin.StreamPosit
 		var h origin.Hash
 		switch {
 		case t.Seq > o.Seq:
-			if t.Stream.Module == self {
+			if t.Stream.Module == self && !mutant.On(mutant.ReuseSeq) {
 				ahead = append(ahead, origin.StreamSeq{Stream: t.Stream, Seq: t.Seq})
 			}
 			continue

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 )
 
 // Event is what happened.
@@ -220,9 +221,15 @@ func (p *Puller) stream(s origin.Stream) *pulled {
 func (p *Puller) Step(now time.Time, ev Event) []Effect {
 	switch e := ev.(type) {
 	case PeerUp:
+		if mutant.On(mutant.SourceGone) && p.peers[e.Peer] != nil {
+			return nil
+		}
 		p.peers[e.Peer] = &peer{rtt: e.RTT, has: map[origin.Stream]origin.Seq{}, slow: map[origin.Stream]bool{}}
 		return p.left(now, e.Peer)
 	case PeerDown:
+		if mutant.On(mutant.SourceGone) {
+			return nil
+		}
 		delete(p.peers, e.Peer)
 		return p.left(now, e.Peer)
 	case Measured:

@@ -7,6 +7,7 @@ import (
 
 	"drmesh/origin"
 	"drmesh/origin/entry"
+	"drmesh/origin/mutant"
 )
 
 // Errors of Verify.
@@ -33,7 +34,7 @@ func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte
 		at = at.Next(e)
 		chain[i] = at
 	}
-	if at != h.Position.Hash {
+	if at != h.Position.Hash && !mutant.On(mutant.SkipChain) {
 		return h, nil, fmt.Errorf("verify %v:%d..%d: %w", s, from.Seq+1, h.Position.Seq, ErrChain)
 	}
 	return h, chain, nil
@@ -50,7 +51,7 @@ func VerifyHead(head []byte, key func(origin.Module) ed25519.PublicKey) (origin.
 	if k == nil {
 		return h, fmt.Errorf("%v: %w", &h, ErrNobody)
 	}
-	if !entry.VerifyHead(&h, k) {
+	if !entry.VerifyHead(&h, k) && !mutant.On(mutant.SkipSignature) {
 		return h, fmt.Errorf("%v: %w", &h, ErrForged)
 	}
 	return h, nil

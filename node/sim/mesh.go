@@ -71,6 +71,7 @@ func (e *mesh) must(err error) {
 }
 
 func (e *mesh) close() {
+	defer func() { _ = recover() }() // after a panic locks may be held, and batches open
 	for _, m := range e.ms {
 		if m.up {
 			e.must(m.stop())

@@ -58,13 +58,24 @@ func Run(o Options) (*Report, error) {
 	r := NewReport()
 	r.Seed, r.Modules, r.Checks = o.Seed, o.Modules, e.oracle.checks
 	e.report = r
-	err := e.run(o.Steps, uint64(max(o.Pause.Milliseconds(), 1)))
+	err := e.guarded(func() error { return e.run(o.Steps, uint64(max(o.Pause.Milliseconds(), 1))) })
 	r.Txns, r.Trace, r.Time = len(e.oracle.txns), w.tail, time.Duration(w.now)*time.Millisecond*time.Duration(o.Modules)
 	r.Faults["frames held up"], r.Faults["frames doubled"], r.Faults["frames lost with their connection"] = e.net.held, e.net.doubled, e.net.lost
 	if err != nil {
 		return r, &Failure{o.Seed, o.Steps, err, w.traceText()}
 	}
 	return r, nil
+}
+
+// guarded makes an error of a panic of the code that runs: none may.
+func (e *mesh) guarded(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+			e.err = err
+		}
+	}()
+	return do()
 }
 
 // Shrink looks for a shorter run of a failing seed: the beginning of it that

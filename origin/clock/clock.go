@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 )
 
 // MaxAhead is how far ahead of our wall clock a foreign stamp may lie and
@@ -28,6 +29,9 @@ type Clock struct {
 // New makes a clock that stamps above last: the greatest stamp ever given out
 // or promised to be a floor. wall is the wall clock; nil is time.Now.
 func New(wall func() time.Time, last origin.Stamp) *Clock {
+	if mutant.On(mutant.ClockAnew) {
+		last = 0
+	}
 	if wall == nil {
 		wall = time.Now
 	}
@@ -41,6 +45,9 @@ func (c *Clock) Next() origin.Stamp {
 	defer c.mu.Unlock()
 	// Adding one to a stamp whose counter is full carries into the next
 	// millisecond, which is what is wanted.
+	if mutant.On(mutant.ClockBack) {
+		c.last = min(c.last, now)
+	}
 	c.last = max(c.last+1, now)
 	return c.last
 }
@@ -61,6 +68,8 @@ func (c *Clock) Observe(s origin.Stamp) (ahead time.Duration, refused bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = max(c.last, s)
+	if !mutant.On(mutant.ClockAlone) {
+		c.last = max(c.last, s)
+	}
 	return ahead, false
 }

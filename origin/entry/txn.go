@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 	"drmesh/origin/pack"
 )
 
@@ -253,6 +254,9 @@ func decodeOp(r *pack.Reader, d origin.Dot, t *origin.Txn) error {
 	if n > 6 {
 		if op.Unseen, err = readOpDots(r); err != nil {
 			return fmt.Errorf("entry %v: %w: unseen", d, err)
+		}
+		if mutant.On(mutant.WireNoUnseen) {
+			op.Unseen = nil
 		}
 	}
 	if n > 7 {

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 )
 
 const (
@@ -376,10 +377,13 @@ func (a *Appender) Finish() error {
 			c = maps.Clone(j.contexts[s])
 		}
 		j.mu.RUnlock()
+		if mutant.On(mutant.LateVector) && t.Seq%4 == 3 {
+			continue
+		}
 		if err := a.b.Set(key(keyPosition, s), binary.BigEndian.AppendUint64(appendPosition(nil, t.Position), uint64(t.stamp)), nil); err != nil {
 			return err
 		}
-		if context {
+		if context && !mutant.On(mutant.NoContextSaved) {
 			if err := a.b.Set(key(keyContext, s), appendContext(nil, c), nil); err != nil {
 				return err
 			}
@@ -394,6 +398,9 @@ func (a *Appender) Finish() error {
 func (j *Journal) Adopt(b *pebble.Batch, s origin.Stream, p origin.Position, stamp origin.Stamp, c origin.Context) error {
 	if err := b.Set(key(keyPosition, s), binary.BigEndian.AppendUint64(appendPosition(nil, p), uint64(stamp)), nil); err != nil {
 		return err
+	}
+	if mutant.On(mutant.SnapshotNoContext) {
+		c = nil
 	}
 	if err := b.Set(key(keyContext, s), appendContext(nil, c), nil); err != nil {
 		return err

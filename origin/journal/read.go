@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"drmesh/origin"
+	"drmesh/origin/mutant"
 )
 
 // Entry is a txn in the journal.
@@ -21,6 +22,9 @@ type Entry struct {
 // one if there is one, and as many as maxBytes hold.
 func (j *Journal) Read(s origin.Stream, after origin.Seq, maxBytes int) ([]Entry, error) {
 	last := j.Durable()[s].Seq
+	if mutant.On(mutant.ServeUnflushed) {
+		last = j.Tail(s).Seq
+	}
 	if after >= last {
 		return nil, nil
 	}
@@ -93,6 +97,9 @@ func (j *Journal) Pruned(s origin.Stream) origin.Seq {
 
 // Prune lets go of a stream's entries up to and with a durable seq.
 func (j *Journal) Prune(s origin.Stream, upto origin.Seq) error {
+	if mutant.On(mutant.PruneAll) && upto > 0 {
+		upto = j.Durable()[s].Seq
+	}
 	if upto > j.Durable()[s].Seq || upto <= j.Pruned(s) {
 		return nil
 	}
@@ -256,6 +263,9 @@ const (
 // up to it, if the origin is gone), those between, and older ones at a distance
 // from each other.
 func (j *Journal) KeepHead(s origin.Stream, seq origin.Seq, head []byte) error {
+	if mutant.On(mutant.NoHeads) {
+		return nil
+	}
 	j.mu.Lock()
 	k, had := j.heads[s]
 	if had && seq < k.seq {
