@@ -16,6 +16,16 @@ type Change struct {
 	Address string    `json:"address"`
 	Life    uint32    `json:"life,omitempty"`
 	Data    []byte    `json:"data,omitempty"`
+	Before  []Before  `json:"before,omitempty"`
+}
+
+// Before is what a record showed before a change, where the share or its group
+// keeps that. A change of several at once, a truncation, has several, of which
+// the first 1000 are told.
+type Before struct {
+	Address string `json:"address"`
+	Shown   bool   `json:"shown"` // false: there was no record
+	Data    []byte `json:"data,omitempty"`
 }
 
 // JournalRequest says what of the journal is wanted.

@@ -35,6 +35,32 @@ func (n *Node) change(t *origin.Txn, i int) admin.Change {
 	return c
 }
 
+// maxBefore is how many before-images are told of one change.
+const maxBefore = 1000
+
+// before adds what the registers of operation i showed before it, if that is
+// kept here.
+func (n *Node) before(c *admin.Change, d origin.Dot, i int) error {
+	n.mu.Lock()
+	r := n.rules
+	n.mu.Unlock()
+	if r == nil || r.byName[c.Share] == nil || !r.byName[c.Share].Images {
+		return nil
+	}
+	images, err := n.eng.ImagesOf(origin.OpDot{Dot: d, Index: uint32(i)}, maxBefore)
+	if err != nil {
+		return err
+	}
+	for _, x := range images {
+		b := admin.Before{Address: record.String(x.Address)}
+		if x.Before != nil && !x.Before.Tombstone {
+			b.Shown, b.Data = true, x.Before.Data
+		}
+		c.Before = append(c.Before, b)
+	}
+	return nil
+}
+
 // eachTxn visits the journal in local order from a local number on.
 func (n *Node) eachTxn(ctx context.Context, from uint64, fn func(local uint64, t *origin.Txn) error) (uint64, error) {
 	var t origin.Txn
@@ -85,6 +111,9 @@ func (e engine) History(ctx context.Context, p, key string) ([]admin.Change, err
 			if op.File == file && (op.Kind == origin.Truncate || bytes.Equal(op.Address, addr)) {
 				c := n.change(t, i)
 				c.Data = slices.Clone(c.Data)
+				if err := n.before(&c, t.Dot, i); err != nil {
+					return err
+				}
 				out = append(out, c)
 			}
 		}
@@ -135,6 +164,9 @@ func (e engine) Journal(ctx context.Context, r admin.JournalRequest, emit func(*
 				}
 				if r.Share != "" && c.Share != r.Share {
 					continue
+				}
+				if err := n.before(&c, t.Dot, i); err != nil {
+					return err
 				}
 				if err := emit(&c); err != nil {
 					return err

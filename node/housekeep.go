@@ -249,11 +249,12 @@ func (n *Node) prune() {
 			p := n.j.Pruned(e.Stream)
 			upto = p + (upto-min(upto, p))/2
 		}
+		was := n.j.Pruned(e.Stream)
 		if err := n.j.Prune(e.Stream, upto); err != nil {
 			n.log.Warn("journal was not pruned", "stream", n.streamName(e.Stream), "err", err)
 			continue
 		}
-		if st.Owned(e.Stream.Group) {
+		if upto = n.j.Pruned(e.Stream); upto > was {
 			if err := n.eng.PruneImages(e.Stream, upto); err != nil {
 				n.log.Warn("before-images were not pruned", "stream", n.streamName(e.Stream), "err", err)
 			}

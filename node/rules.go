@@ -27,7 +27,7 @@ func (n *Node) newRules(st *control.State) *rules {
 	self, module := n.dir.Number, n.dir.Module
 	r := &rules{t: st.Tables(), module: module, byName: map[string]*vosio.Share{}, stopped: map[origin.Group]string{}}
 	for _, d := range r.t.Directories(module) {
-		s := &vosio.Share{Name: d.Share.Name, Group: d.Share.GroupNumber, Root: string(d.Path), Policy: st.Epoch}
+		s := &vosio.Share{Name: d.Share.Name, Group: d.Share.GroupNumber, Root: string(d.Path), Policy: st.Epoch, Images: d.Share.Images}
 		if d.Share.Durability == control.Interval {
 			s.Interval = time.Duration(d.Share.IntervalMS) * time.Millisecond
 		}

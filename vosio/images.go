@@ -49,9 +49,25 @@ func (t *tx) image(share string, by origin.OpDot, file origin.FileID, addr []byt
 // Images gives the before-images of a txn, in the order of its operations.
 func (e *Engine) Images(d origin.Dot) ([]Image, error) {
 	prefix := appendImageKey(nil, d.Stream, d.Seq)
+	return e.images(d, prefix, prefix, 0)
+}
+
+// ImagesOf gives the first before-images of one operation, limit at most: a
+// truncation has one for each record that there was.
+func (e *Engine) ImagesOf(d origin.OpDot, limit int) ([]Image, error) {
+	txn := appendImageKey(nil, d.Stream, d.Seq)
+	return e.images(d.Dot, txn, binary.BigEndian.AppendUint32(slices.Clip(txn), d.Index), limit)
+}
+
+// images reads what stands below prefix, which begins with txn's; limit 0: all.
+func (e *Engine) images(d origin.Dot, txn, prefix []byte, limit int) ([]Image, error) {
 	var l []Image
+	enough := errors.New("enough")
 	err := scanPrefix(e.db, prefix, func(k, v []byte) error {
-		rest := k[len(prefix):]
+		if limit > 0 && len(l) == limit {
+			return enough
+		}
+		rest := k[len(txn):]
 		if len(rest) < 4+len(origin.FileID{}) {
 			return fmt.Errorf("before-image of %v: key %x", d, k)
 		}
@@ -66,6 +82,9 @@ func (e *Engine) Images(d origin.Dot) ([]Image, error) {
 		l = append(l, x)
 		return nil
 	})
+	if err == enough {
+		err = nil
+	}
 	return l, err
 }
 

@@ -288,6 +288,7 @@ func (t *texts) include(good bool) bool {
 	rule := ShareRule{
 		Name: share, Group: share, Root: root, Line: t.line,
 		Policy: t.get("policy"), Durability: t.get("durability"), OnFull: t.get("on_full"),
+		Images: t.get("before_images") == "1",
 	}
 	if t.has("group") {
 		rule.Group = t.get("group")
@@ -336,7 +337,7 @@ func (t *texts) destination(source path.Full) (path.Full, bool) {
 
 // shareFields are those that all includes of one share must agree on; one that
 // leaves a field out agrees.
-var shareFields = []string{"group", "from_modules", "to_modules", "policy", "durability", "interval_ms", "on_full"}
+var shareFields = []string{"group", "from_modules", "to_modules", "policy", "durability", "interval_ms", "before_images", "on_full"}
 
 // share adds what this include says of its share.
 func (t *texts) share(rule ShareRule) {
@@ -373,6 +374,8 @@ func (t *texts) share(rule ShareRule) {
 			have.Durability = f.Value
 		case "interval_ms":
 			have.IntervalMS, _ = strconv.Atoi(f.Value)
+		case "before_images":
+			have.Images = f.Value == "1"
 		case "from_modules":
 			s.route.From, s.routed, s.routedBy = strings.Fields(f.Value), true, f
 		case "to_modules":

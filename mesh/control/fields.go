@@ -302,7 +302,7 @@ var kinds = []*recordKind{
 		{name: "policy", normal: policyLatest, use: used, value: policy, allowed: strings.Join(builtPolicies, ", ") + "; rank needs that of the group"},
 		{name: "durability", normal: Sync, use: used, value: oneOf(Sync, Interval), allowed: "sync, interval"},
 		{name: "interval_ms", normal: "10", use: used, value: number(1, 60000), allowed: "1 to 60000, with durability interval; left out: 10"},
-		bitField("before_images", "0", unbuilt),
+		bitField("before_images", "0", used),
 		{name: "on_full", normal: "refuse", use: unbuilt, value: oneOf("refuse", "break"), allowed: "refuse"},
 		bitField("twin_ports", "0", unbuilt),
 	}, legacyFields(unbuilt)...)},

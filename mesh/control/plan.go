@@ -25,6 +25,9 @@ func Plan(old, new *Tables) []string {
 			if s.Policy != policyLatest {
 				says += ", policy " + s.Policy
 			}
+			if s.Images {
+				says += ", before-images"
+			}
 			add("+ share %s: group %s, %s, directory %s", s.Name, s.Group, says, s.Root)
 			for _, m := range new.holders(s.Group) {
 				if dir, ok := new.Dir(s.Name, m); ok {
@@ -38,6 +41,12 @@ func Plan(old, new *Tables) []string {
 		}
 		if o.durability() != s.durability() {
 			add("~ share %s: durability %s -> %s", s.Name, o.durability(), s.durability())
+		}
+		switch {
+		case s.Images && !o.Images:
+			add("~ share %s: before-images are kept, of what is written from then on", s.Name)
+		case o.Images && !s.Images:
+			add("~ share %s: before-images are kept no more; those that are there go with the journal", s.Name)
 		}
 		if o.Policy != s.Policy {
 			add("~ share %s: policy %s -> %s, for what is written from then on", s.Name, o.Policy, s.Policy)

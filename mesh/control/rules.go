@@ -30,7 +30,7 @@ type ShareRule struct {
 	IntervalMS  int       `msgpack:"v" json:"interval_ms"`   // with interval
 	OnFull      string    `msgpack:"f" json:"on_full"`       // refuse
 	TwinPorts   bool      `msgpack:"t" json:"twin_ports"`    // not built: false
-	Images      bool      `msgpack:"b" json:"before_images"` // not built: false
+	Images      bool      `msgpack:"b" json:"before_images"` // kept for what is written from then on
 	Line        int       `msgpack:"l" json:"line"`          // of the first include that names it
 }
 
@@ -151,7 +151,7 @@ func (r *Rules) check() error {
 		if !slices.Contains(builtPolicies, s.Policy) {
 			return fmt.Errorf("share %s has the policy %q, which is not known", s.Name, s.Policy)
 		}
-		if s.TwinPorts || s.Images {
+		if s.TwinPorts {
 			return fmt.Errorf("share %s uses what is not built yet", s.Name)
 		}
 	}

@@ -37,7 +37,7 @@ line 4: compression: a record of type include has no such field; it has: auto_sy
 line 5: durability: "sometimes" is not one of: sync, interval
 line 6: interval_ms: "0" is not a number from 1 to 60000
 line 8: twin_ports: "1" needs a feature that is not built yet: 0 is allowed
-line 9: before_images: "2" is not allowed: 0 is
+line 9: before_images: "2" is not 0 or 1 (no or yes, false or true)
 line 10: on_full: "break" needs a feature that is not built yet: refuse is allowed
 line 12: record_type: "nonsense" is not one of: include, exclude, map, group, module, equalize, global_settings, primary, backup, application, equalizer, drms_sync_vm
 line 15: process_name: a record of type include needs it: star name of programs; required
