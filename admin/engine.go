@@ -38,6 +38,11 @@ type Engine interface {
 	// stands then; with DryRun, as it would.
 	Resolve(ctx context.Context, d ConflictDecision, by string) (*Conflict, error)
 	Parked(ctx context.Context) ([]Parked, error)
+	// ParkedVersion gives one with its image, by its id or the beginning of it.
+	ParkedVersion(ctx context.Context, id string) (*Parked, error)
+	// RetryParked evaluates again the one with this id and what is parked in
+	// the same file, or all for no id, and tells of each what became of it.
+	RetryParked(ctx context.Context, id string) ([]Parked, error)
 	// Account counts at one vector of all members, or here alone.
 	Account(ctx context.Context, r AccountRequest) (*Account, error)
 	// Ready tells whether the module is ready for calls, write or

@@ -56,9 +56,26 @@ type ConflictDecision struct {
 
 // Parked is a version whose effect cannot be shown at this module.
 type Parked struct {
+	ID      string `json:"id"`
 	Share   string `json:"share"`
 	File    string `json:"file"`
 	Address string `json:"address"`
 	Dot     string `json:"dot"`
 	Reason  string `json:"reason"`
+	// Shown says of a retry that the version shows now.
+	Shown bool `json:"shown,omitempty"`
+	// By, At and Data are who wrote it, when, and what; of one only. A file
+	// without a place has no data.
+	By   string     `json:"by,omitempty"`
+	At   *time.Time `json:"at,omitempty"`
+	Data []byte     `json:"data,omitempty"`
+	// Fields is the data taken apart by the layout of the file, if it has one
+	// that fits; of one only.
+	Fields []RecordField `json:"fields,omitempty"`
+}
+
+// RecordField is a field of a record as text.
+type RecordField struct {
+	Field string `json:"field"`
+	Text  string `json:"text"`
 }

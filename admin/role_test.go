@@ -50,6 +50,8 @@ func (nothing) Resolve(context.Context, ConflictDecision, string) (*Conflict, er
 	return nil, errNothing
 }
 func (nothing) Parked(context.Context) ([]Parked, error)                  { return nil, errNothing }
+func (nothing) ParkedVersion(context.Context, string) (*Parked, error)    { return nil, errNothing }
+func (nothing) RetryParked(context.Context, string) ([]Parked, error)     { return nil, errNothing }
 func (nothing) Account(context.Context, AccountRequest) (*Account, error) { return nil, errNothing }
 func (nothing) Ready(context.Context, string) (*Readiness, error)         { return nil, errNothing }
 func (nothing) Groups(context.Context) ([]Group, error)                   { return nil, errNothing }

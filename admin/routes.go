@@ -161,6 +161,18 @@ func (a *API) routes() {
 			l, err := e.Parked(ctx)
 			return first(l, in.Limit), err
 		})
+	register(a, get("parked-version", "/v1/parked/{id}", "One parked version, with its image and fields", Viewer), nil,
+		func(ctx context.Context, in *struct {
+			Module string `query:"module" doc:"Have this member answer"`
+			ID     string `path:"id"`
+		}) (*Parked, error) {
+			return e.ParkedVersion(ctx, in.ID)
+		})
+	register(a, route{id: "retry-parked", method: http.MethodPost, path: "/v1/parked/retry", summary: "Evaluate what is parked at the module again", least: Operator, change: true, here: true},
+		func(in *retryInput) string { return in.ID },
+		func(ctx context.Context, in *retryInput) ([]Parked, error) {
+			return e.RetryParked(ctx, in.ID)
+		})
 
 	register(a, route{id: "account", method: http.MethodGet, path: "/v1/account", summary: "Where every acknowledged operation is, at all modules and at one vector", least: Viewer, here: true}, nil, a.account)
 	registerLong(a, route{id: "run-account", method: http.MethodPost, path: "/v1/account", summary: "The account, as an operation", least: Viewer, here: true}, nil,
@@ -404,6 +416,10 @@ func (a *API) accessRoutes() {
 		})
 	register(a, route{id: "whoami", method: http.MethodGet, path: "/v1/whoami", summary: "Who the module takes the caller for", least: Viewer, here: true}, nil,
 		func(ctx context.Context, _ *struct{}) (Caller, error) { return CallerOf(ctx), nil })
+}
+
+type retryInput struct {
+	ID string `query:"id" doc:"This one, and what else is parked in its file; left out: all"`
 }
 
 type conflictInput struct {

@@ -48,16 +48,3 @@ func (e engine) Conflicts(_ context.Context, share string) ([]admin.Conflict, er
 	}
 	return out, nil
 }
-
-// Parked implements admin.Engine.
-func (e engine) Parked(context.Context) ([]admin.Parked, error) {
-	l, err := e.n.eng.ParkedList()
-	if err != nil {
-		return nil, err
-	}
-	out := []admin.Parked{}
-	for _, p := range l {
-		out = append(out, admin.Parked{Share: p.Share, File: p.Path, Address: record.String(p.Address), Dot: e.n.dotName(p.Dot), Reason: p.Reason})
-	}
-	return out, nil
-}

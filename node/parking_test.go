@@ -3,7 +3,9 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"drmesh/admin"
@@ -58,6 +60,22 @@ func TestPromise5OneBadRecordNeverStopsTheStream(t *testing.T) {
 		}
 		if l := parkedAt(t, east); len(l) != 0 {
 			t.Errorf("parked at east: %+v", l)
+		}
+		// Tried again, with or without a name, they stay for their reasons.
+		first := parkedAt(t, west)[0]
+		for _, id := range []string{"", first.ID, strings.ToUpper(first.ID[:10])} {
+			if l, err := (engine{west}).RetryParked(ctx, id); err != nil || len(l) != 2 || l[0].Shown || l[0].Reason != first.Reason {
+				t.Errorf("retry of %q: %+v, %v", id, l, err)
+			}
+		}
+		if x, err := (engine{west}).ParkedVersion(ctx, first.ID); err != nil || string(x.Data) != "0002xanna" || x.By != "%east#m1" || x.At == nil || x.Fields != nil {
+			t.Errorf("one of them: %+v, %v", x, err)
+		}
+		var refusal *admin.Error
+		for id, class := range map[string]admin.Class{"": admin.Usage, "zz": admin.NotFound} { // all of two begin with nothing
+			if _, err := (engine{west}).ParkedVersion(ctx, id); !errors.As(err, &refusal) || refusal.Class != class {
+				t.Errorf("show of %q: %v", id, err)
+			}
 		}
 		if sum := parkedSum(t, west); sum != 2 {
 			t.Errorf("west's account has %d parked", sum)

@@ -556,14 +556,19 @@ func (t *tx) retryParked(f *file) error {
 	}
 	prefix := appendFileKey(nil, keyParked, f.id)
 	var addrs [][]byte
-	err := scanPrefix(t.r, prefix, func(k, _ []byte) error {
-		addrs = append(addrs, slices.Clone(k[len(prefix):]))
+	var marks []parked
+	err := scanPrefix(t.r, prefix, func(k, v []byte) error {
+		var p parked
+		if err := json.Unmarshal(v, &p); err != nil {
+			return err
+		}
+		addrs, marks = append(addrs, slices.Clone(k[len(prefix):])), append(marks, p)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, addr := range addrs {
+	for i, addr := range addrs {
 		if err := t.load(f, f.id, addr, false); err != nil {
 			return err
 		}
@@ -571,10 +576,15 @@ func (t *tx) retryParked(f *file) error {
 		if v == nil {
 			continue
 		}
-		if reason, err := t.refused(f, addr, v); err != nil {
+		switch reason, err := t.refused(f, addr, v); {
+		case err != nil:
 			return err
-		} else if reason == "" {
+		case reason == "":
 			if err := t.unpark(f, addr, v.Dot.Stream); err != nil {
+				return err
+			}
+		case reason != marks[i].Reason:
+			if err := t.parkedFor(f, addr, marks[i], reason); err != nil {
 				return err
 			}
 		}

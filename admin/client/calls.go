@@ -160,6 +160,20 @@ func (c *Client) Parked(ctx context.Context) ([]admin.Parked, error) {
 	return ask[[]admin.Parked](ctx, c, "/v1/parked", nil)
 }
 
+// ParkedVersion gives one of them with its image.
+func (c *Client) ParkedVersion(ctx context.Context, id string) (*admin.Parked, error) {
+	return ask[*admin.Parked](ctx, c, "/v1/parked/"+url.PathEscape(id), nil)
+}
+
+// RetryParked has one of them evaluated again, or all for no id.
+func (c *Client) RetryParked(ctx context.Context, id string) (l []admin.Parked, err error) {
+	q := url.Values{}
+	if id != "" {
+		q.Set("id", id)
+	}
+	return l, c.do(ctx, http.MethodPost, "/v1/parked/retry", q, nil, &l)
+}
+
 // Account sums up where every operation is, at one vector of all members, or
 // at the module alone.
 func (c *Client) Account(ctx context.Context, r admin.AccountRequest) (*admin.Account, error) {
