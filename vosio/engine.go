@@ -56,6 +56,9 @@ type Config struct {
 	// Decide settles a register; nil: a version replaces what stands. The
 	// committer calls it; it must be a pure function.
 	Decide func(Decision) Decided
+	// Closed is told what was done on a port when it is closed. The program that
+	// closes waits for it: it must not block.
+	Closed func(FileCalls)
 	// Durable is called after positions became durable, in order, by one
 	// goroutine; it must not block.
 	Durable func([]origin.StreamPosition)
@@ -70,6 +73,7 @@ type Config struct {
 
 // Engine is the file system of one module. Close it before its database.
 type Engine struct {
+	stats *stats // what programs did
 	cfg   Config
 	db    *pebble.DB
 	j     *journal.Journal
@@ -136,6 +140,7 @@ func Open(cfg Config) (*Engine, error) {
 		cfg: cfg, db: cfg.DB, j: cfg.Journal, cat: newCatalog(),
 		queue: make(chan *request, 1024), acks: make(chan *flight, 2), landed: make(chan struct{}, 1), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
+	e.stats = newStats()
 	e.tp.p = defaultParameters
 	e.queues.list = map[origin.FileID]*openQueue{}
 	e.rules.Store(&cfg.Rules)

@@ -56,6 +56,8 @@ type port struct {
 	// What reads of this port showed, by register, until written: of late, and
 	// before that.
 	shown, shownOld map[string][]origin.OpDot
+
+	calls *tally // on this port, since it was opened last; nil: none yet
 }
 
 // nextPlace is a place in the order in force.
@@ -172,6 +174,7 @@ func (p *Process) closePort(x *port) {
 	x.isOpen, x.cur, x.positioned, x.next, x.shown = false, nil, false, nextPlace{}, nil
 	x.unlocked, x.fileLock, x.held, x.partial = false, 0, nil, nil
 	x.shownOld = nil
+	p.sumUp(&x.calls)
 }
 
 func (p *Process) seqOpen(ctx context.Context, q *call.Request, r *call.Reply) error {

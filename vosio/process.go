@@ -40,6 +40,7 @@ type Process struct {
 	started   []*started     // writes not waited for, in order
 	under     sync.WaitGroup // of those, the ones without an answer
 	line      line           // of those, the ones that have to wait
+	calls     *tally         // of calls on no port; nil: none yet
 }
 
 // NewProcess makes the side of a program. name is the process name that the
@@ -86,6 +87,7 @@ func (p *Process) Close() error {
 		p.closePort(x)
 	}
 	p.ports = nil
+	p.sumUp(&p.calls)
 	p.detachEvents()
 	p.e.procs.Lock()
 	delete(p.e.procs.list, p)
@@ -171,10 +173,22 @@ func (p *Process) carryOut(ctx context.Context, q *call.Request, r *call.Reply) 
 		p.fail(r, err)
 		return nil
 	}
-	if err := p.awaitState(ctx, q); err != nil {
-		return p.answer(ctx, r, err)
+	t := p.counted(q.Port)
+	if t != nil {
+		t.made[e.Number()].Add(1)
 	}
-	return p.answer(ctx, r, h(p, ctx, q, r))
+	err := p.awaitState(ctx, q)
+	if err == nil {
+		err = h(p, ctx, q, r)
+	}
+	err = p.answer(ctx, r, err)
+	switch {
+	case t == nil:
+		p.countElse(e, q, r)
+	case r.Code != 0:
+		t.failed[e.Number()].Add(1)
+	}
+	return err
 }
 
 // awaitState waits while the files that a call is about are on their way here

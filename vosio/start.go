@@ -73,6 +73,8 @@ func (p *Process) startInsert(ctx context.Context, q *call.Request, r *call.Repl
 	if len(p.started) >= maxStarted {
 		p.settleStarted()
 	}
+	t, number := p.counted(q.Port), call.Find(q.Call).Number()
+	t.made[number].Add(1)
 	s := &started{x: x, opens: x.opens, file: f.id, data: q.Data}
 	req := &request{process: p.name, ctx: ctx, line: &p.line, changes: []change{{file: f, kind: insert, data: q.Data}}}
 	req.told = func(err error) {
@@ -85,6 +87,7 @@ func (p *Process) startInsert(ctx context.Context, q *call.Request, r *call.Repl
 		} else {
 			s.err = err
 			err = p.answer(ctx, r, err)
+			t.failed[number].Add(1)
 		}
 		p.under.Done()
 		done(err)

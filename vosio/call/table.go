@@ -1,5 +1,7 @@
 package call
 
+import "slices"
+
 // Class says what a call does.
 type Class byte
 
@@ -164,6 +166,33 @@ var byName = func() map[string]*Entry {
 
 // Find finds a call by name or alias; nil if there is none.
 func Find(name string) *Entry { return byName[name] }
+
+// numbered are all calls in the order of their names, and the place of each in
+// it: what counts them has an array.
+var numbered, numbers = func() ([]string, map[*Entry]int) {
+	var l []string
+	for name, e := range byName {
+		if name == e.Name {
+			l = append(l, name)
+		}
+	}
+	slices.Sort(l)
+	m := make(map[*Entry]int, len(l))
+	for i, name := range l {
+		m[byName[name]] = i
+	}
+	return l, m
+}()
+
+// Numbers is how many calls there are.
+func Numbers() int { return len(numbered) }
+
+// Number is the place of a call among all, from 0; it means nothing in another
+// release.
+func (e *Entry) Number() int { return numbers[e] }
+
+// NameOf is the name of the call with a number.
+func NameOf(number int) string { return numbered[number] }
 
 // dontSendReads are the calls that the DRMS field dont_send_reads drops.
 var dontSendReads = map[string]bool{
