@@ -25,6 +25,8 @@ type Engine interface {
 	CaughtUp(ctx context.Context, r CaughtUpRequest) (*CaughtUp, error)
 	Files(ctx context.Context, under string) ([]File, error)
 	File(ctx context.Context, path string) (*File, error)
+	// FileStats counts the calls on the files under a path; all if it is empty.
+	FileStats(ctx context.Context, under string) (*FileStats, error)
 	Digest(ctx context.Context, path string) (*Digest, error)
 	Queues(ctx context.Context, under string) ([]Queue, error)
 	History(ctx context.Context, path, key string) ([]Change, error)

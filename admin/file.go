@@ -1,5 +1,7 @@
 package admin
 
+import "time"
+
 // File is a file of this module.
 type File struct {
 	Path     string   `json:"path"`
@@ -22,4 +24,27 @@ type Digest struct {
 	Records int64  `json:"records"`
 	Path    string `json:"path"` // in the share
 	Parked  int64  `json:"parked"`
+}
+
+// FileStats is how often programs made each call at a module, on which files,
+// since its node started.
+type FileStats struct {
+	Module string      `json:"module"`
+	Since  time.Time   `json:"since"`
+	Counts []FileCalls `json:"counts"`
+}
+
+// FileCalls is what the programs of one name did with one file.
+type FileCalls struct {
+	Program string      `json:"program"`
+	File    string      `json:"file"` // empty: calls that are about no file
+	Calls   []CallCount `json:"calls"`
+}
+
+// CallCount is how often a call was made, and how often of these it gave
+// another code than 0.
+type CallCount struct {
+	Call   string `json:"call"`
+	Made   uint64 `json:"made"`
+	Failed uint64 `json:"failed"`
 }

@@ -103,6 +103,13 @@ func (a *API) routes() {
 		}) ([]File, error) {
 			return e.Files(ctx, in.Under)
 		})
+	register(a, get("file-stats", "/v1/file-stats", "How often programs made each call on files of the module", Viewer), nil,
+		func(ctx context.Context, in *struct {
+			Module string `query:"module" doc:"Have this member answer"`
+			Under  string `query:"under" doc:"A path; left out: the whole module"`
+		}) (*FileStats, error) {
+			return e.FileStats(ctx, in.Under)
+		})
 	register(a, get("queues", "/v1/queues", "The queues of the module", Viewer), nil,
 		func(ctx context.Context, in *struct {
 			Module string `query:"module" doc:"Have this member answer"`

@@ -123,7 +123,7 @@ type Config struct {
 	Key     func(origin.Module) ed25519.PublicKey // nil when not known
 	// Peers lists the neighbours that there should be links with now.
 	Peers func() []origin.Module
-	// Wants tells which streams come here. It is called with a lock held: it
+	// Wants tells which streams come here: none that is written here. It is called with a lock held: it
 	// must not block, nor call the Mesh.
 	Wants func(origin.Stream) bool
 	// Carries tells whether a neighbour is asked for a stream; as Wants. nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"drmesh/admin"
 	"drmesh/vosio"
@@ -23,6 +24,30 @@ func (e engine) Files(_ context.Context, under string) ([]admin.File, error) {
 	out := []admin.File{}
 	for _, f := range e.n.eng.Files(under) {
 		out = append(out, fileOf(f))
+	}
+	return out, nil
+}
+
+// FileStats implements admin.Engine.
+func (e engine) FileStats(_ context.Context, under string) (*admin.FileStats, error) {
+	if under != "" {
+		full, err := e.n.eng.FullPath(under)
+		if err != nil {
+			return nil, explain(err)
+		}
+		under = full
+	}
+	since, l := e.n.eng.Stats()
+	out := &admin.FileStats{Module: e.n.dir.Module, Since: since.UTC(), Counts: []admin.FileCalls{}}
+	for _, f := range l {
+		if under != "" && f.File != under && !strings.HasPrefix(f.File, under+">") {
+			continue
+		}
+		x := admin.FileCalls{Program: f.Program, File: f.File}
+		for _, c := range f.Calls {
+			x.Calls = append(x.Calls, admin.CallCount{Call: c.Call, Made: c.Made, Failed: c.Failed})
+		}
+		out.Counts = append(out.Counts, x)
 	}
 	return out, nil
 }

@@ -70,6 +70,17 @@ func (c *Client) CaughtUp(ctx context.Context, r admin.CaughtUpRequest) (*admin.
 	return tell[*admin.CaughtUp](ctx, c, "/v1/caught-up", r)
 }
 
+// FileStats counts the calls on files of the module, or of another one.
+func (c *Client) FileStats(ctx context.Context, module, under string) (*admin.FileStats, error) {
+	q := url.Values{}
+	for name, v := range map[string]string{"module": module, "under": under} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	return ask[*admin.FileStats](ctx, c, "/v1/file-stats", q)
+}
+
 // Files lists the files below a path; of the whole module if it is empty.
 func (c *Client) Files(ctx context.Context, under string) ([]admin.File, error) {
 	return ask[[]admin.File](ctx, c, "/v1/files", url.Values{"under": {under}})

@@ -2,18 +2,21 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"drmesh/admin"
 	"drmesh/admin/client"
-
 	"drmesh/vosio/call"
+	"drmesh/vosio/path"
 )
 
 func (a *app) fileCommand() *cobra.Command {
-	return nest("file", "Files of this module", a.fileLs(), a.fileInfo(), a.loadCommand(), a.dumpCommand(), a.fileDigest(), a.fileHistory())
+	return nest("file", "Files of this module", a.fileLs(), a.fileInfo(), a.loadCommand(), a.dumpCommand(), a.fileDigest(), a.fileHistory(), a.fileStats())
 }
 
 func (a *app) fileLs() *cobra.Command {
@@ -38,6 +41,39 @@ func (a *app) fileLs() *cobra.Command {
 			})
 		}),
 	}
+}
+
+func (a *app) fileStats() *cobra.Command {
+	var module, program string
+	c := &cobra.Command{
+		Use:   "stats [PATH]",
+		Short: "Count the calls that programs made on files, since the node started",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
+			under := ""
+			if len(args) > 0 {
+				under = args[0]
+			}
+			s, err := cl.FileStats(c.Context(), module, under)
+			if err != nil {
+				return err
+			}
+			s.Counts = slices.DeleteFunc(s.Counts, func(f admin.FileCalls) bool {
+				return program != "" && !path.Match(program, f.Program)
+			})
+			return a.emit(s, func(t *table) {
+				t.row("PROGRAM", "FILE", "CALL", "MADE", "FAILED")
+				for _, f := range s.Counts {
+					for _, x := range f.Calls {
+						t.row(f.Program, cmp.Or(f.File, "-"), x.Call, x.Made, x.Failed)
+					}
+				}
+			})
+		}),
+	}
+	c.Flags().StringVar(&module, "module", "", "have this `member` answer")
+	c.Flags().StringVar(&program, "program", "", "programs of this `star name` alone")
+	return c
 }
 
 func (a *app) fileInfo() *cobra.Command {

@@ -176,8 +176,9 @@ func (c *compiler) record(r *tin.Record) {
 		return
 	}
 	if k.warn != "" {
-		c.warnings.Add(r.Line, "record_type", "%s has no effect: %s", k.name, k.warn)
+		c.warnings.Add(r.Line, "record_type", "%s: %s", k.name, k.warn)
 		t.drms()
+		t.settings()
 		return
 	}
 	switch k.name {

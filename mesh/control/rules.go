@@ -17,6 +17,7 @@ type Rules struct {
 	Maps     []MapRule     `msgpack:"m" json:"maps"`
 	Groups   []GroupRule   `msgpack:"g" json:"groups"`
 	Peers    []PeerRule    `msgpack:"p" json:"peers"`
+	Settings *Settings     `msgpack:"t,omitempty" json:"settings,omitempty"`
 }
 
 // ShareRule is a set of files under one name.

@@ -121,7 +121,7 @@ func (m *Module) Sink() mesh.Sink     { return (*sink)(m) }
 func (m *Module) Start() *mesh.Mesh {
 	wants := m.Wants
 	if wants == nil {
-		wants = func(origin.Stream) bool { return true }
+		wants = func(s origin.Stream) bool { return s.Module != m.Number }
 	}
 	m.mesh = mesh.New(mesh.Config{Self: m.Number, MeshID: MeshID, Network: m.net.Host(m.Number), Source: (*source)(m), Sink: (*sink)(m),
 		Key: Public, Peers: m.Peers, Wants: wants, May: m.May, Logger: m.Log})

@@ -45,15 +45,15 @@ apply
 /=record_type           exclude
  =source_path           *.kp
 ----
-warning: line 1: record_type: global_settings has no effect: the mesh needs none of its settings
+warning: line 1: record_type: global_settings: the mesh heeds log_statistics_on_close and appl_show_stats, and needs no other of its settings
 warning: line 3: tcp_port: a bin(15) of DRMS would not hold it
 warning: line 5: queue_threshold: has no effect: it is not in drms.dd
 warning: line 7: appl_send_alrets_to_syserr_log: is read as appl_send_alerts_to_syserr_log
-warning: line 10: record_type: primary has no effect: every module's node ships what its programs write
+warning: line 10: record_type: primary: it has no effect: every module's node ships what its programs write
 warning: line 12: use_queue_no: has no effect: it is not in drms.dd
-warning: line 14: record_type: backup has no effect: every module's node receives
+warning: line 14: record_type: backup: it has no effect: every module's node receives
 warning: line 15: run_on_module: "current_module)" is read as (current_module)
-warning: line 17: record_type: application has no effect: every module's node applies what it receives
+warning: line 17: record_type: application: it has no effect: every module's node applies what it receives
 warning: line 27: drms_server: has no effect: each module applies what it receives itself
 warning: line 28: dont_send_reads: has no effect: reads do not travel
 warning: line 29: auto_synchronize: has no effect: whole records travel, so that a rewrite never lacks its record
