@@ -127,10 +127,15 @@ func TestADiskThatIsReallyFull(t *testing.T) {
 	until(t, "b has what the others wrote", func() bool { return records("b") == had })
 
 	fill(t, ballast, 0)
-	must(write("a", 100, 200))
+	// Logs are written ahead: what comes has to meet their end.
+	wrote := 100
 	full := func(times int) {
 		t.Helper()
 		until(t, "b says that it waits for room", func() bool {
+			if times == 1 && wrote < 20_000 {
+				must(write("a", wrote, 200))
+				wrote += 200
+			}
 			log, err := os.ReadFile(filepath.Join(n.dir, "b.log"))
 			return err == nil && strings.Count(string(log), "full to the last block") >= times
 		})
@@ -159,7 +164,7 @@ func TestADiskThatIsReallyFull(t *testing.T) {
 	n.drmesh(t, "link", "resume", "%c#m1", "%a#m1", "--dir", "c")
 	n.caughtUp(t, "a", "b", "c")
 	first := n.drmesh(t, "file", "dump", "main:f", "--dir", "a")
-	for at, want := range map[string]int{"a": 300, "b": 100, "c": 100} {
+	for at, want := range map[string]int{"a": wrote, "b": 100, "c": 100} {
 		for i := range want {
 			if r := fmt.Sprintf("%s%07d written\n", at, i); strings.Count(first, r) != 1 {
 				t.Fatalf("record %q is there %d times", r, strings.Count(first, r))
