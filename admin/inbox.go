@@ -33,6 +33,13 @@ type Conflict struct {
 	Would map[string]string `json:"would_show,omitempty"`
 	// Layout is the dd text of the file, if it has one; of one conflict.
 	Layout string `json:"layout,omitempty"`
+	// Txn is the transaction that the loser is a part of. Those that lost
+	// several parts are seen by it.
+	Txn string `json:"txn,omitempty"`
+	// Parts are all that the transaction did, if it did more than this; of one
+	// conflict. Where the journal has let go of it, they are those that lost.
+	Parts     []ConflictPart `json:"parts,omitempty"`
+	PartsOnly string         `json:"parts_only,omitempty"` // "first 1000", "lost", "1000 lost"; left out: all
 	// Closed is who dealt with it, and when; of one that is closed.
 	ClosedBy string     `json:"closed_by,omitempty"`
 	ClosedAt *time.Time `json:"closed_at,omitempty"`
@@ -45,6 +52,18 @@ type StandingVersion struct {
 	At      time.Time `json:"at"`
 	Deleted bool      `json:"is_delete,omitempty"`
 	Data    []byte    `json:"data,omitempty"`
+}
+
+// ConflictPart is an operation of a transaction that lost a part.
+type ConflictPart struct {
+	Kind    string `json:"kind"` // write, delete, truncate
+	File    string `json:"file"`
+	Address string `json:"address"`
+	Data    []byte `json:"data,omitempty"`
+	// Conflict and State are those of the conflict that it lost; left out: it
+	// is shown, or was replaced by a writer that was shown it.
+	Conflict string `json:"conflict,omitempty"`
+	State    string `json:"state,omitempty"`
 }
 
 // ConflictDecision is what a person decides of a conflict.

@@ -7,6 +7,7 @@ import (
 	"drmesh/admin"
 	"drmesh/conflict"
 	"drmesh/conflict/ledger"
+	"drmesh/origin"
 	"drmesh/vosio/record"
 )
 
@@ -14,6 +15,7 @@ func (n *Node) conflictOf(x *ledger.Entry) admin.Conflict {
 	c := admin.Conflict{ID: x.ID.String(), Kind: "version", State: x.State.String(), Share: x.Facts.Share, Address: record.String(x.Address),
 		Loser: n.dotName(x.Loser.Dot), LoserAt: ptr(x.Loser.Stamp.Time()), LoserBy: n.moduleName(x.Loser.Dot.Module), LoserData: slices.Clone(x.Loser.Data),
 		Deleted: x.Loser.Tombstone, Policy: x.Facts.Rule, Uncertain: x.Apart() < 500}
+	c.Txn = n.dotName(origin.OpDot{Dot: x.Loser.Dot.Dot})
 	if !x.Winner.Dot.Stream.IsZero() {
 		c.Winner, c.WinnerAt, c.WinnerBy, c.Data = n.dotName(x.Winner.Dot), ptr(x.Winner.Stamp.Time()), n.moduleName(x.Winner.Dot.Module), slices.Clone(x.Winner.Data)
 	}

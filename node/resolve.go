@@ -61,6 +61,9 @@ func (n *Node) wholeConflict(x *ledger.Entry) (*admin.Conflict, error) {
 	if f, ok := n.eng.InfoByID(x.File); ok {
 		c.Layout = f.Layout
 	}
+	if err := n.partsOf(x, &c); err != nil {
+		return nil, err
+	}
 	if x.State == conflict.Closed {
 		c.ClosedBy, c.ClosedAt = x.ClosedBy, ptr(x.ClosedAt.Time())
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +15,7 @@ import (
 
 func (a *app) conflictCommand() *cobra.Command {
 	var share string
+	var txns bool
 	ls := &cobra.Command{
 		Use:   "ls",
 		Short: "List open and superseded conflicts, and claims whose index entry is withheld",
@@ -21,6 +24,9 @@ func (a *app) conflictCommand() *cobra.Command {
 			l, err := cl.Conflicts(c.Context(), share)
 			if err != nil {
 				return err
+			}
+			if txns {
+				return a.emitLosers(conflictTxns(l))
 			}
 			return a.emit(list(l), func(t *table) {
 				t.row("ID", "KIND", "STATE", "SHARE", "FILE", "ADDRESS", "LOSER", "WINNER", "AT")
@@ -31,9 +37,10 @@ func (a *app) conflictCommand() *cobra.Command {
 		}),
 	}
 	ls.Flags().StringVar(&share, "share", "", "those of one `share` only")
+	ls.Flags().BoolVar(&txns, "transactions", false, "one entry for each transaction of which something lost")
 	show := &cobra.Command{
 		Use:   "show ID",
-		Short: "Show a conflict with both images",
+		Short: "Show a conflict with both images, and all that the loser's transaction did",
 		Args:  cobra.ExactArgs(1),
 		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
 			x, err := cl.Conflict(c.Context(), args[0])
@@ -85,9 +92,76 @@ func showConflict(t *table, x *admin.Conflict) {
 		t.row(word, v.Dot, v.By, v.At)
 		t.row("", text)
 	}
+	for i, p := range x.Parts {
+		if i == 0 {
+			t.row("transaction", x.Txn, partsWord(x))
+		}
+		state := "not lost"
+		if p.Conflict != "" {
+			state = p.State + " " + p.Conflict
+		}
+		t.row("  "+p.Kind, p.File, p.Address, state)
+		if p.Kind == "write" {
+			t.row("", cell(p.Data))
+		}
+	}
 	for _, p := range slices.Sorted(maps.Keys(x.Would)) {
 		t.row(p+" would show", x.Would[p])
 	}
+}
+
+func partsWord(x *admin.Conflict) string {
+	switch x.PartsOnly {
+	case "":
+		return "all of it:"
+	case "lost", "1000 lost":
+		return x.PartsOnly + ", the journal has let go of the rest:"
+	}
+	return "the " + x.PartsOnly + " operations:"
+}
+
+// losingTxn is a transaction of which parts lost.
+type losingTxn struct {
+	Txn       string     `json:"txn"`
+	By        string     `json:"by"`
+	At        *time.Time `json:"at"`
+	Lost      int        `json:"lost"`
+	Share     string     `json:"share"`
+	Files     []string   `json:"files"`
+	Conflicts []string   `json:"conflicts"`
+}
+
+// conflictTxns makes one entry of all that a transaction lost, in the order in
+// which they come first. Claims have no loser, and are left out.
+func conflictTxns(l []admin.Conflict) []losingTxn {
+	out := []losingTxn{}
+	at := map[string]int{}
+	for _, x := range l {
+		if x.Txn == "" {
+			continue
+		}
+		i, ok := at[x.Txn]
+		if !ok {
+			i, at[x.Txn] = len(out), len(out)
+			out = append(out, losingTxn{Txn: x.Txn, By: x.LoserBy, At: x.LoserAt, Share: x.Share})
+		}
+		t := &out[i]
+		t.Lost++
+		t.Conflicts = append(t.Conflicts, x.ID)
+		if !slices.Contains(t.Files, x.File) {
+			t.Files = append(t.Files, x.File)
+		}
+	}
+	return out
+}
+
+func (a *app) emitLosers(l []losingTxn) error {
+	return a.emit(l, func(t *table) {
+		t.row("TXN", "BY", "AT", "LOST", "SHARE", "FILES", "CONFLICTS")
+		for _, x := range l {
+			t.row(x.Txn, x.By, x.At, x.Lost, x.Share, strings.Join(x.Files, ","), strings.Join(x.Conflicts, ","))
+		}
+	})
 }
 
 // conflictDecide is accept or replay.
