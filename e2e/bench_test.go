@@ -41,3 +41,32 @@ func TestBenchMirror(t *testing.T) {
 		}
 	}
 }
+
+// The benches of the operators' side, as short as can be: their words are
+// relied on, and an observer that got nothing is an error of theirs.
+func TestBenchOfOperators(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		args []string
+		keys []string
+	}{
+		{[]string{"observe", "--quick"}, []string{"without_us_per_change", "with_us_per_change", "changes"}},
+		{[]string{"status", "--modules", "3", "--asks", "5"}, []string{"modules", "asks", "status_p50_ms", "status_p99_ms", "matrix_p50_ms", "matrix_p99_ms"}},
+	} {
+		var out, say bytes.Buffer
+		cmd := exec.CommandContext(t.Context(), binary, append(append([]string{"bench"}, x.args...), "-o", "json")...)
+		cmd.Stdout, cmd.Stderr = &out, &say
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%s: %v\n%s", x.args[0], err, say.String())
+		}
+		var v map[string]any
+		if err := json.Unmarshal(out.Bytes(), &v); err != nil {
+			t.Fatalf("%v: %s", err, out.String())
+		}
+		for _, k := range x.keys {
+			if f, _ := v[k].(float64); f <= 0 {
+				t.Errorf("%s: no %s: %s", x.args[0], k, out.String())
+			}
+		}
+	}
+}
