@@ -77,6 +77,10 @@ func TestVerdictAndMap(t *testing.T) {
 		{"a module that is down", func(_ *fake, m *admin.MeshView) {
 			m.Views[1].Problem, m.Views[1].AgeS = admin.Errorf(admin.Unreachable, "x", "", "no"), 7
 		}, []string{`class="verdict bad">%west#m1 does not answer.`, `class="arrow unknown"`, `class="module bad"`, "absent, 7.0 s old", "does not answer (was serving)"}},
+		{"each step of a stream", func(*fake, *admin.MeshView) {},
+			[]string{`<table id="steps">`, `<th scope="col">Acknowledged</th>`, `<th scope="row">%east#m1.1/main</th><td>%west#m1</td><td>5</td><td>unknown</td>`}},
+		{"control that was recovered", func(_ *fake, m *admin.MeshView) { m.Views[0].Status.Lineage = "2a" },
+			[]string{`<span class="note">lineage 2a</span>`}},
 		{"a module that was never seen", func(_ *fake, m *admin.MeshView) {
 			m.Views[1] = admin.View{Module: "%west#m1", Problem: admin.Errorf(admin.Unreachable, "x", "", "no")}
 		}, []string{`class="verdict bad">%west#m1 does not answer.`, `>unknown <span class="note">absent, unknown old</span>`, "never seen"}},

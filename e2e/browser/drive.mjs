@@ -111,6 +111,14 @@ try {
       const v = views.find((v) => v.module === row[0]).status;
       assert.deepEqual(row.slice(1, 4), [v.state, v.leader, String(v.policy_epoch)], row[0]);
     }
+    const steps = await cells("#steps");
+    assert.equal(steps.length, matrix.reduce((n, r) => n + r.cells.length, 0));
+    for (const r of matrix) {
+      for (const c of r.cells) {
+        const row = steps.find((x) => x[0] === r.stream && x[1] === c.module);
+        assert.deepEqual(row?.slice(2, 8), [r.written, c.sent, c.received, c.applied, c.acknowledged, c.lag_records].map(known), `${r.stream} at ${c.module}`);
+      }
+    }
     // Each line of links is what its receiver says.
     for (const [from, to, state, , , txns] of await cells("#d-links table")) {
       const links = views.find((v) => v.module === to).links;
