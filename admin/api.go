@@ -131,9 +131,25 @@ func New(e Engine, o Options) *API {
 		a.mux.Handle("/console/", pages)
 	}
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if l := a.methods(r); len(l) > 0 {
+			allow := strings.Join(l, ", ")
+			w.Header().Set("Allow", allow)
+			answerProblem(w, Errorf(NotFound, "no_method", "this route takes "+allow, "no such route: %s %s", r.Method, r.URL.Path))
+			return
+		}
 		answerProblem(w, Errorf(NotFound, "no_route", "docs/openapi.json lists the routes", "no such route: %s %s", r.Method, r.URL.Path))
 	})
 	return a
+}
+
+// methods are those that the path of r takes.
+func (a *API) methods(r *http.Request) (l []string) {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		if _, pattern := a.mux.Handler(&http.Request{Method: m, Host: r.Host, URL: r.URL}); pattern != "/" {
+			l = append(l, m)
+		}
+	}
+	return l
 }
 
 // Close ends long operations and followers of events, and waits for them.

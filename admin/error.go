@@ -71,6 +71,7 @@ var statuses = map[string]int{
 	"body_too_slow":   http.StatusRequestTimeout,
 	"busy":            http.StatusTooManyRequests,
 	"no_method":       http.StatusMethodNotAllowed,
+	"e$bad_pathname":  http.StatusBadRequest, // the caller gave it, though it is exit 1 like other e$ codes
 }
 
 func (e *Error) status() int {

@@ -95,7 +95,7 @@ func (o *operations) start(by Caller, kind, object string, fn func(context.Conte
 	if active >= maxRunning || o.ctx.Err() != nil {
 		o.mu.Unlock()
 		cancel()
-		return nil, Errorf(Precondition, "busy", "wait for one of them, or cancel it: GET /v1/operations lists them", "%d operations are under way", active)
+		return nil, Errorf(Precondition, "busy", "wait for one of them, or cancel it: \"drmesh operation ls\" lists them", "%d operations are under way", active)
 	}
 	o.all = append(o.all, r)
 	if ended >= maxEnded {
@@ -158,7 +158,7 @@ func (o *operations) get(id string) (*running, error) {
 			return r, nil
 		}
 	}
-	return nil, Errorf(NotFound, "no_operation", "GET /v1/operations lists them; those of a time before the last start are not kept", "no operation %s", id)
+	return nil, Errorf(NotFound, "no_operation", "\"drmesh operation ls\" lists them; those of a time before the last start are not kept", "no operation %s", id)
 }
 
 func (o *operations) list() []Operation {

@@ -116,6 +116,7 @@ func TestErrorsKeepClassCodeAndHint(t *testing.T) {
 		{Errorf(Usage, "x", "", "x"), Usage, 400},
 		{&Error{Class: Config, Code: "tables", Message: "two things", Problems: []Problem{{Line: 3, Field: "colour", Text: "no such field"}}}, Config, 400},
 		{Errorf(NotFound, "e$object_not_found", "look", "no"), NotFound, 404},
+		{Errorf(Failed, "e$bad_pathname", "look", "no"), Failed, 400},
 		{Errorf(Precondition, "x", "", "x"), Precondition, 409},
 		{Errorf(TimedOut, "x", "", "x"), TimedOut, 504},
 		{Errorf(NotPermitted, "x", "", "x"), NotPermitted, 403},
@@ -163,6 +164,17 @@ func TestRoutesThatAreNotThere(t *testing.T) {
 	for _, c := range []struct{ method, target string }{{"GET", "/v2/status"}, {"GET", "/"}, {"DELETE", "/v1/nothing"}} {
 		if r := request(t, &fake{}, c.method, c.target, ""); r.StatusCode != http.StatusNotFound {
 			t.Errorf("%s %s: status %d", c.method, c.target, r.StatusCode)
+		}
+	}
+}
+
+func TestMethodsThatAreNotThere(t *testing.T) {
+	for _, c := range []struct{ method, target, allow string }{
+		{"PUT", "/v1/status", "GET"}, {"DELETE", "/v1/account", "GET, POST"}, {"PATCH", "/v1/operations/x", "GET, DELETE"}, {"GET", "/v1/leave", "POST"},
+	} {
+		r := request(t, &fake{}, c.method, c.target, "")
+		if b := text(t, r); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != c.allow || !strings.Contains(b, `"code":"no_method"`) {
+			t.Errorf("%s %s: status %d, Allow %q: %s", c.method, c.target, r.StatusCode, r.Header.Get("Allow"), b)
 		}
 	}
 }

@@ -437,6 +437,7 @@ func (n *Node) scoped(g origin.Group) bool {
 // the one that it had. What no survivor has is given up, and must have been
 // accepted.
 func (e engine) FailoverStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
+	admin.ProgressOf(ctx).Step("whether it can be done is looked at")
 	check, err := e.FailoverCheck(ctx, r)
 	if err != nil {
 		return nil, err

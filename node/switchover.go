@@ -426,6 +426,7 @@ func (n *Node) checkOthers(ctx context.Context, c *admin.SwitchCheck, st *contro
 // the new one has all, and gives the receipt. What does not come to its end in
 // time is rolled back by the leader of the control group.
 func (e engine) SwitchStart(ctx context.Context, r admin.SwitchRequest) (*admin.SwitchReceipt, error) {
+	admin.ProgressOf(ctx).Step("whether it can be done is looked at")
 	check, err := e.SwitchCheck(ctx, r)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,8 @@ type observePair struct {
 // the top are medians: More is that of the pairs, not of the two medians.
 type observeBench struct {
 	observePair
+	MoreLow  float64       `json:"more_low_percent"`  // a quarter of the pairs have less
+	MoreHigh float64       `json:"more_high_percent"` // a quarter have more
 	Changes  int64         `json:"changes"`
 	Rate     float64       `json:"rate_per_s"`
 	Browsers int           `json:"browsers"`
@@ -113,34 +115,41 @@ func (b *bench) observe(ctx context.Context, pairs, browsers int, rate float64) 
 		p.at(int64(i + 1))
 	}
 	p.end(int64(pairs))
-	out.Without = median(out.Pairs, func(x observePair) float64 { return x.Without })
-	out.With = median(out.Pairs, func(x observePair) float64 { return x.With })
-	out.More = median(out.Pairs, func(x observePair) float64 { return x.More })
-	out.observePair = out.rounded()
-	for i, x := range out.Pairs {
-		out.Pairs[i] = x.rounded()
-	}
+	out.sum()
 	return b.a.emit(out, func(t *table) {
 		t.row("PAIR", "WITHOUT US", "WITH US", "MORE %")
 		for i, x := range out.Pairs {
 			t.row(i+1, x.Without, x.With, x.More)
 		}
 		t.row("median", out.Without, out.With, out.More)
+		t.row("half of the pairs", "", "", fmt.Sprintf("%.1f to %.1f", out.MoreLow, out.MoreHigh))
 	})
 }
 
-func (x observePair) rounded() observePair {
-	tenth := func(f float64) float64 { return math.Round(f*10) / 10 }
-	return observePair{tenth(x.Without), tenth(x.With), tenth(x.More)}
+// sum rounds what was measured and makes the figures at the top of it.
+func (o *observeBench) sum() {
+	for i, x := range o.Pairs {
+		o.Pairs[i] = observePair{tenth(x.Without), tenth(x.With), tenth(x.More)}
+	}
+	o.Without = quantile(o.Pairs, 0.5, func(x observePair) float64 { return x.Without })
+	o.With = quantile(o.Pairs, 0.5, func(x observePair) float64 { return x.With })
+	more := func(x observePair) float64 { return x.More }
+	o.MoreLow, o.More, o.MoreHigh = quantile(o.Pairs, 0.25, more), quantile(o.Pairs, 0.5, more), quantile(o.Pairs, 0.75, more)
 }
 
-func median(l []observePair, of func(observePair) float64) float64 {
+func tenth(f float64) float64 { return math.Round(f*10) / 10 }
+
+// quantile is the value that the share q of the pairs stays under, between two
+// of them if need be.
+func quantile(l []observePair, q float64, of func(observePair) float64) float64 {
 	var v []float64
 	for _, x := range l {
 		v = append(v, of(x))
 	}
 	slices.Sort(v)
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+	at := q * float64(len(v)-1)
+	i := int(at)
+	return tenth(v[i] + (at-float64(i))*(v[min(i+1, len(v)-1)]-v[i]))
 }
 
 // observed writes for a while with so many looking on, the first of whom takes

@@ -22,13 +22,14 @@ func TestTimesOfAProcess(t *testing.T) {
 	}
 }
 
-func TestMedianOfPairs(t *testing.T) {
-	more := func(x observePair) float64 { return x.More }
-	odd := []observePair{{More: 9}, {More: -1}, {More: 4}}
-	if m := median(odd, more); m != 4 {
-		t.Errorf("of three: %v", m)
-	}
-	if m := median(append(odd, observePair{More: 6}), more); m != 5 {
-		t.Errorf("of four: %v", m)
+func TestQuantilesOfPairs(t *testing.T) {
+	l := []observePair{{More: 9}, {More: -1}, {More: 4}, {More: 6}}
+	for _, x := range []struct {
+		pairs   int
+		q, want float64
+	}{{1, 0.5, 9}, {2, 0.5, 4}, {3, 0.5, 4}, {4, 0.5, 5}, {4, 0.25, 2.8}, {4, 0.75, 6.8}, {3, 0.25, 1.5}} {
+		if m := quantile(l[:x.pairs], x.q, func(x observePair) float64 { return x.More }); m != x.want {
+			t.Errorf("%v of the first %d: %v, not %v", x.q, x.pairs, m, x.want)
+		}
 	}
 }
