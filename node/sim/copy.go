@@ -63,7 +63,9 @@ func (m *module) forked(from origin.Module, f link.Fork) {
 
 // behind is told that a neighbour has more of our own stream than we.
 func (m *module) behind(from origin.Module, a origin.StreamSeq) {
-	if a.Stream == m.stream() {
+	if a.Stream == m.stream() && m.restored {
+		m.mesh.renew(m)
+	} else if a.Stream == m.stream() {
 		m.notCurrent(fmt.Sprintf("m%d has %d txns of our stream, this disk %d", from, a.Seq, m.j.Tail(a.Stream).Seq))
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"drmesh/origin"
 	"drmesh/vosio/call"
 )
 
@@ -15,7 +18,7 @@ func (e *mesh) fault(r *rand.Rand) {
 	}
 	m := e.ms[a]
 	did := ""
-	switch pick := r.IntN(100); {
+	switch pick := r.IntN(108); {
 	case pick < 15:
 		did = "link cut"
 		e.net.sever(a, b, false)
@@ -80,7 +83,34 @@ func (e *mesh) fault(r *rand.Rand) {
 				x.control = e.control
 			}
 		})
-	case pick < 85:
+	case pick < 84:
+		did = "copy of a disk kept"
+		if !m.up || m.restored {
+			return
+		}
+		e.flush(m)
+		m.copy, m.copyHas = m.fs.CrashClone(vfs.CrashCloneCfg{}), m.j.Durable().Clone()
+	case pick < 86:
+		did = "restored from a copy"
+		if !m.up || m.restored || m.copy == nil || !e.reported(m, m.copyHas[m.stream()].Seq) {
+			return
+		}
+		e.w.tracef("%s is restored from a copy", m.name)
+		e.must(e.restore(m))
+	case pick < 87:
+		did = "disk wiped"
+		if !m.up || m.restored || !e.reported(m, ^origin.Seq(0)) || !e.ms[b].up || e.ms[b].restored {
+			return
+		}
+		e.w.tracef("%s has an empty disk, and starts from m%d's state", m.name, b+1)
+		e.must(e.wipe(m, e.ms[b]))
+	case pick < 89:
+		did = "pause"
+		e.net.paused[a] = e.w.now + r.Uint64N(20_000)
+	case pick < 91:
+		did = "tampering"
+		e.net.tamper = r.IntN(4) * (2 + r.IntN(8))
+	case pick < 93:
 		did = "clock jump"
 		m.skew = time.Duration(r.IntN(4000)-2000) * time.Millisecond
 	default:

@@ -14,29 +14,36 @@ import (
 // all that hear it, then the donor takes its snapshot, and the joiner installs
 // it and follows the journals from there.
 func (e *mesh) join(donor *module, hear func(m *module) bool) (*module, error) {
-	e.control++
 	m := newModule(e.w, len(e.ms))
-	m.mesh, m.joined = e, true
+	m.mesh = e
 	e.ms = append(e.ms, m)
+	e.control++
 	e.members[e.control] = append(append([]origin.Stream{}, e.members[e.control-1]...), m.stream())
+	return m, e.seed(m, donor, hear)
+}
+
+// seed gives an empty module a donor's state. Who writes the group has been
+// settled before.
+func (e *mesh) seed(m, donor *module, hear func(m *module) bool) error {
+	m.joined = true
 	for _, x := range e.ms {
 		if hear(x) {
 			x.control = e.control
 		}
 	}
 	if err := m.start(); err != nil {
-		return nil, err
+		return err
 	}
 	e.flush(donor) // nothing leaves that is not flushed
 	if err := m.install(donor); err != nil {
-		return nil, fmt.Errorf("%s joins: %w", m.name, err)
+		return fmt.Errorf("%s joins: %w", m.name, err)
 	}
 	// What was taken over is known to gate and links from a start on.
 	if err := m.stop(); err != nil {
-		return nil, err
+		return err
 	}
 	e.start(m)
-	return m, e.err
+	return e.err
 }
 
 // install takes over a donor's shares.

@@ -15,6 +15,7 @@ import (
 	"drmesh/origin"
 	"drmesh/origin/entry"
 	"drmesh/origin/journal"
+	"drmesh/origin/mutant"
 )
 
 // links is a module's half of its conversations: the pull protocol's driver,
@@ -42,7 +43,7 @@ type session struct {
 }
 
 func newLinks(m *module) *links {
-	return &links{m: m, puller: link.NewPuller(m.j.Tails(), func(s origin.Stream) bool { return s.Module != m.number() }, nil),
+	return &links{m: m, puller: link.NewPuller(m.j.Tails(), func(s origin.Stream) bool { return s != m.stream() }, nil),
 		sessions: map[int]*session{}, heads: map[origin.Stream]origin.Head{}, said: map[origin.Stream]origin.Head{}, bytes: map[origin.Stream][]byte{},
 		histories: link.NewHistories(m.j)}
 }
@@ -129,6 +130,7 @@ func (l *links) frame(peer int, frame []byte) error {
 		for _, a := range ahead {
 			l.m.behind(from, a)
 		}
+		l.m.answered(peer)
 		for _, e := range h.Vector {
 			if !ss.forked[e.Stream] {
 				ev.Seqs = append(ev.Seqs, origin.StreamSeq{Stream: e.Stream, Seq: e.Seq})
@@ -237,6 +239,9 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 	switch {
 	case end <= at.Seq:
 		l.m.stats.duplicates += len(b.Entries)
+		if mutant.On(mutant.ForgetDuplicates) {
+			return l.m.receive(b.Stream, b.After, cloneAll(b.Entries))
+		}
 		return nil
 	case b.After != at.Seq:
 		// Out of order: what stands before it is missing, or was taken. The
@@ -249,12 +254,17 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 	}
 	h, chain, err := link.Verify(b.Stream, at, b.Entries, b.Head, publicKey)
 	if err != nil {
+		// What a receiver must do with it: believe nothing of it, and speak
+		// with that neighbour anew.
+		if errors.Is(err, link.ErrChain) || errors.Is(err, link.ErrForged) {
+			l.m.mesh.net.refused++
+			l.m.w.tracef("%s refuses what m%d sent: %v", l.m.name, peer+1, err)
+			l.m.mesh.net.breakConnection(l.m.n, peer)
+			return nil
+		}
 		return err
 	}
-	entries := make([][]byte, len(b.Entries))
-	for i, e := range b.Entries {
-		entries[i] = slices.Clone(e)
-	}
+	entries := cloneAll(b.Entries)
 	ok, err := l.agrees(origin.Module(peer+1), &h)
 	if err != nil || !ok {
 		return err
@@ -274,6 +284,14 @@ func (l *links) batch(peer int, b *wire.Batch) error {
 		return err
 	}
 	return l.step(link.Received{Stream: b.Stream, At: h.Position})
+}
+
+func cloneAll(l [][]byte) [][]byte {
+	out := make([][]byte, len(l))
+	for i, e := range l {
+		out[i] = slices.Clone(e)
+	}
+	return out
 }
 
 // agrees compares the histories that a head names with ours. Of a writer who
@@ -340,13 +358,16 @@ func (l *links) serve(peer int, s origin.Stream) error {
 				x.Entries = append(x.Entries, e.Bytes)
 				if head == nil {
 					h := origin.Head{Stream: s, Position: origin.Position{Seq: e.Seq, Hash: e.Hash}}
-					if e.Seq == durable.Seq {
+					if e.Seq == durable.Seq && s == l.m.stream() {
 						h = l.m.headHere(l.m.j.Stamp(s))
 					}
 					entry.SignHead(&h, l.m.key)
 					x.Head = entry.AppendHead(nil, &h)
 				}
 			}
+		}
+		if err := l.tamper(&x); err != nil {
+			return err
 		}
 		after += origin.Seq(len(x.Entries))
 		ss.serves[s] = after
@@ -432,6 +453,11 @@ func (l *links) settled() func(origin.Dot) bool {
 	}
 	return func(d origin.Dot) bool {
 		return conflict.Settled(d, said, func(control uint64) ([]origin.Stream, bool) {
+			for s, end := range l.m.mesh.ends {
+				if l.m.j.Tail(s).Seq < end {
+					return nil, false // what it says to its end can still come
+				}
+			}
 			return l.m.mesh.members[control], control <= l.m.control
 		})
 	}

@@ -28,12 +28,13 @@ type mesh struct {
 	// policy is that of a share under a policy epoch; nil: latest.
 	policy func(share string, epoch uint64) control.SharePolicy
 
-	control uint64                     // index of the control state
-	members map[uint64][]origin.Stream // who writes the group, by control index
+	control uint64                       // index of the control state
+	members map[uint64][]origin.Stream   // who writes the group, by control index
+	ends    map[origin.Stream]origin.Seq // of streams that nobody writes any more
 }
 
 func newMesh(w *world, modules int) *mesh {
-	e := &mesh{w: w, net: newNetwork(w), oracle: newOracle(), control: 1, members: map[uint64][]origin.Stream{}}
+	e := &mesh{w: w, net: newNetwork(w), oracle: newOracle(), control: 1, members: map[uint64][]origin.Stream{}, ends: map[origin.Stream]origin.Seq{}}
 	for n := range modules {
 		m := newModule(w, n)
 		m.mesh = e
@@ -118,6 +119,10 @@ func (e *mesh) start(m *module) {
 		if !m.up || m.life != life || e.err != nil {
 			return
 		}
+		if e.net.paused[m.n] > e.w.now {
+			e.w.after(50, tick)
+			return
+		}
 		n++
 		e.must(m.links.tick(n%3 == 0))
 		if n%8 == 0 && !m.lazy { // dropping flushes, too
@@ -172,8 +177,22 @@ func (e *mesh) flush(m *module) {
 // promised.
 func (e *mesh) call(m *module, what string, do func(p *program) error) error {
 	before := m.j.Tail(m.stream()).Seq
-	err := do(m.prog)
+	kind, file, _ := strings.Cut(what, " ")
+	file, _, _ = strings.Cut(file, " ")
+	stood, err := m.look(kind == "rewrite" && e.report != nil)
+	if err != nil {
+		return err
+	}
+	err = do(m.prog)
 	tail := m.j.Tail(m.stream()).Seq
+	if err == nil && tail > before && stood != nil {
+		e.must(m.notBlind(file, origin.Dot{Stream: m.stream(), Seq: before + 1}, stood))
+	}
+	if err == nil && kind == "read" && e.report != nil {
+		if m.shown[file], err = m.look(true); err != nil {
+			return err
+		}
+	}
 	for q := before + 1; q <= tail; q++ {
 		d := origin.Dot{Stream: m.stream(), Seq: q}
 		if m.lazy && q > m.j.Durable()[m.stream()].Seq {
@@ -193,7 +212,6 @@ func (e *mesh) call(m *module, what string, do func(p *program) error) error {
 	} else {
 		e.w.tracef("%s: %s: %d", m.name, what, tail)
 		if e.report != nil {
-			kind, _, _ := strings.Cut(what, " ")
 			e.report.Ops[kind]++
 		}
 	}
@@ -235,6 +253,9 @@ func (e *mesh) prune(m *module) {
 				return
 			}
 			held = min(held, o.j.Durable()[s].Seq)
+			if o.copy != nil {
+				held = min(held, o.copyHas[s].Seq)
+			}
 		}
 		e.must(m.j.Prune(s, held))
 	}

@@ -18,6 +18,7 @@ import (
 	"drmesh/origin/clock"
 	"drmesh/origin/entry"
 	"drmesh/origin/journal"
+	"drmesh/origin/mutant"
 	"drmesh/vosio"
 	"drmesh/vosio/record"
 )
@@ -35,6 +36,14 @@ type module struct {
 	every  uint64 // milliseconds between flushes while lazy; 0: when somebody says so
 	gone   bool   // for the time being nobody counts on it
 	joined bool   // it began with a snapshot
+	// incarnation is that of the stream that it writes.
+	incarnation origin.Incarnation
+	copy        *vfs.MemFS // an older state of its disk, which had
+	copyHas     origin.Vector
+	// restored: it runs from that, and has not yet heard from all others
+	// whether they have more of its stream; asked are those that have not.
+	restored bool
+	asked    map[int]bool
 	// local are the files that have an index of this module alone.
 	local map[string]bool
 	// control is the index of the control state that it knows.
@@ -54,6 +63,8 @@ type module struct {
 	prog  *program
 	other *program // a second one
 
+	shown map[string]map[register][]origin.OpDot // by file, what stood when the program read there last
+
 	alarms  []string     // each once
 	pending []origin.Dot // sequenced, and not promised yet
 	ceiling origin.Stamp
@@ -72,7 +83,7 @@ func (m *module) wall() time.Time {
 func (m *module) number() origin.Module { return origin.Module(m.n + 1) }
 
 func (m *module) stream() origin.Stream {
-	return origin.Stream{Group: theGroup, Module: m.number(), Incarnation: 1}
+	return origin.Stream{Group: theGroup, Module: m.number(), Incarnation: m.incarnation}
 }
 
 // keys are those of all modules that a run can have, made once.
@@ -90,7 +101,7 @@ func keyOf(n int) ed25519.PrivateKey { return keys[n] }
 func nameOf(n int) string { return fmt.Sprintf("%%site%d#m%d", n+1, n+1) }
 
 func newModule(w *world, n int) *module {
-	return &module{w: w, n: n, name: nameOf(n), key: keyOf(n), fs: vfs.NewCrashableMem(), rules: newRules(n), local: map[string]bool{}, control: 1}
+	return &module{w: w, n: n, name: nameOf(n), key: keyOf(n), fs: vfs.NewCrashableMem(), rules: newRules(n), local: map[string]bool{}, control: 1, incarnation: 1}
 }
 
 type quiet struct{}
@@ -126,13 +137,14 @@ func (m *module) start() error {
 	}
 	m.setLazy(m.lazy)
 	m.gate = causal.New(m.j.Tails().Context())
-	m.gate.Subscribe(func(s origin.Stream) bool { return s.Module != m.number() }) // nobody pulls his own
+	m.gate.Subscribe(func(s origin.Stream) bool { return s != m.stream() }) // nobody pulls his own
 	m.applied = map[origin.Dot]bool{}
 	for _, p := range m.j.Tails().Sorted() {
 		for q := origin.Seq(1); q <= p.Seq; q++ {
 			m.applied[origin.Dot{Stream: p.Stream, Seq: q}] = true
 		}
 	}
+	m.shown = map[string]map[register][]origin.OpDot{}
 	m.prog, m.other = newProgram(m, "work"), newProgram(m, "other")
 	m.up = true
 	m.life++
@@ -219,6 +231,11 @@ func (m *module) receive(s origin.Stream, after origin.Seq, entries [][]byte) er
 			m.stats.held++
 		case causal.Duplicate:
 			m.stats.duplicates++
+			if mutant.On(mutant.ForgetDuplicates) {
+				if err := m.eng.Apply(context.Background(), t, b, false); err != nil && !errors.Is(err, vosio.ErrDuplicate) {
+					return fmt.Errorf("%s: apply %v: %w", m.name, d, err)
+				}
+			}
 		case causal.Gap:
 			m.stats.gaps++
 		case causal.Full:

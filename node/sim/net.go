@@ -20,16 +20,19 @@ type network struct {
 	// Faults, in force until the run heals.
 	reorder   int // one frame in so many is held up; 0: none
 	duplicate int
+	tamper    int // one batch in so many is changed by who sends it
 	lose      int // a lost frame breaks its connection, as a transport does
 
 	broken func(a, b int) // tells both ends that their connection is gone, or new
 
 	frames, bytes                  int
 	held, doubled, lost, cutFrames int
+	changed, forged, refused       int            // batches
+	paused                         map[int]uint64 // modules that do nothing until then
 }
 
 func newNetwork(w *world) *network {
-	return &network{w: w, cut: map[[2]int]bool{}, epoch: map[[2]int]int{}, last: map[lane]uint64{}, silent: map[lane]bool{}}
+	return &network{w: w, cut: map[[2]int]bool{}, epoch: map[[2]int]int{}, last: map[lane]uint64{}, silent: map[lane]bool{}, paused: map[int]uint64{}}
 }
 
 func pair(a, b int) [2]int { return [2]int{min(a, b), max(a, b)} }
@@ -64,7 +67,12 @@ func (n *network) send(from, to int, name string, frame []byte) {
 	}
 	epoch := n.epoch[pair(from, to)]
 	frame = slices.Clone(frame)
-	arrive := func() {
+	var arrive func()
+	arrive = func() {
+		if until := n.paused[to]; until > n.w.now {
+			n.w.after(until-n.w.now, arrive)
+			return
+		}
 		if n.cut[[2]int{from, to}] || n.epoch[pair(from, to)] != epoch {
 			n.cutFrames++
 			return
@@ -118,7 +126,7 @@ func (n *network) join(a, b int) {
 
 // heal ends all network faults.
 func (n *network) heal(modules int) {
-	n.reorder, n.duplicate, n.lose = 0, 0, 0
+	n.reorder, n.duplicate, n.lose, n.tamper = 0, 0, 0, 0
 	for a := range modules {
 		for b := range a {
 			n.join(a, b)

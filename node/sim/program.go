@@ -200,7 +200,11 @@ func (p *program) within(do func() error) error {
 	if err := do(); err != nil {
 		return errors.Join(err, p.just(call.Request{Call: "s$abort_transaction"}))
 	}
-	return p.just(call.Request{Call: "s$commit_transaction"})
+	err := p.just(call.Request{Call: "s$commit_transaction"})
+	if err != nil {
+		_ = p.just(call.Request{Call: "s$abort_transaction"}) // if it still stands, its locks go
+	}
+	return err
 }
 
 // transfer rewrites the first and the nth record, in a transaction.

@@ -60,6 +60,7 @@ func Run(o Options) (*Report, error) {
 	e.report = r
 	err := e.guarded(func() error { return e.run(o.Steps, uint64(max(o.Pause.Milliseconds(), 1))) })
 	r.Txns, r.Trace, r.Time = len(e.oracle.txns), w.tail, time.Duration(w.now)*time.Millisecond*time.Duration(o.Modules)
+	r.Faults["batches changed"], r.Faults["batches forged"] = e.net.changed, e.net.forged
 	r.Faults["frames held up"], r.Faults["frames doubled"], r.Faults["frames lost with their connection"] = e.net.held, e.net.doubled, e.net.lost
 	if err != nil {
 		return r, &Failure{o.Seed, o.Steps, err, w.traceText()}

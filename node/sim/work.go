@@ -18,7 +18,7 @@ func (e *mesh) work(r *rand.Rand) {
 	data := fmt.Appendf(nil, "%04d%04d%d-%s-%d", r.IntN(12), r.IntN(40), r.IntN(3), m.name, r.IntN(1000))
 	pick := r.IntN(100)
 	n := 1 + r.IntN(8)
-	if !m.up {
+	if !m.up || e.net.paused[m.n] > e.w.now {
 		return
 	}
 	if f.kind == transacted && pick >= 8 && pick < 96 {
