@@ -62,8 +62,9 @@ func (a *app) simCommand() *cobra.Command {
 		Short: "Run a simulated mesh through faults, from seeds, and account for every write",
 		Long: `Run a simulated mesh through faults, from seeds, and account for every write.
 The file system, conflicts, ledger, causal gate, journal, frames and pull protocol are those of the node; network, disks, clocks and
-time are simulated. Each seed is some ten minutes of work under crashes, cut and lossy links, clock jumps, joins and late flushes, then
-everything is healed, checked, started anew and checked again. The same seed is the same run.`,
+time are simulated. Each seed is some ten minutes of work under crashes, cut and lossy links, tampering, pauses, clock jumps, joins,
+late flushes, disks wiped or put back from a copy, then everything is healed, checked, started anew and checked again. The same seed is
+the same run.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.sim(c.Context(), o) },
 	}
@@ -130,8 +131,8 @@ func (a *app) simSeeds(ctx context.Context, o simOptions, options sim.Options) (
 	var mu sync.Mutex // protects what follows
 	total = sim.NewReport()
 	next := o.seed
-	wanted := time.Duration(o.hours * float64(o.nodes) * float64(time.Hour))
-	p := a.progress("simulated minutes of a module", int64(wanted.Minutes())+1)
+	wanted := time.Duration(o.hours * float64(time.Hour))
+	p := a.progress("simulated minutes", int64(wanted.Minutes())+1)
 	if o.trace {
 		p.w = io.Discard // the trace is alike each time
 	}

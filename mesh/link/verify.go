@@ -25,8 +25,14 @@ func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte
 	if h, err = VerifyHead(head, key); err != nil {
 		return h, nil, err
 	}
+	chain, err = VerifyChain(s, from, entries, &h)
+	return h, chain, err
+}
+
+// VerifyChain checks a run of entries against a head that was verified.
+func VerifyChain(s origin.Stream, from origin.Position, entries [][]byte, h *origin.Head) (chain []origin.Hash, err error) {
 	if h.Stream != s || h.Position.Seq != from.Seq+origin.Seq(len(entries)) {
-		return h, nil, fmt.Errorf("verify %v:%d..%d: %w: the head is of %v:%d", s, from.Seq+1, from.Seq+origin.Seq(len(entries)), ErrChain, h.Stream, h.Position.Seq)
+		return nil, fmt.Errorf("verify %v:%d..%d: %w: the head is of %v:%d", s, from.Seq+1, from.Seq+origin.Seq(len(entries)), ErrChain, h.Stream, h.Position.Seq)
 	}
 	at := from.Hash
 	chain = make([]origin.Hash, len(entries))
@@ -35,9 +41,9 @@ func Verify(s origin.Stream, from origin.Position, entries [][]byte, head []byte
 		chain[i] = at
 	}
 	if at != h.Position.Hash && !mutant.On(mutant.SkipChain) {
-		return h, nil, fmt.Errorf("verify %v:%d..%d: %w", s, from.Seq+1, h.Position.Seq, ErrChain)
+		return nil, fmt.Errorf("verify %v:%d..%d: %w", s, from.Seq+1, h.Position.Seq, ErrChain)
 	}
-	return h, chain, nil
+	return chain, nil
 }
 
 // VerifyHead checks a head's form and signature. key gives nil for a module

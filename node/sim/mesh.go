@@ -28,13 +28,16 @@ type mesh struct {
 	// policy is that of a share under a policy epoch; nil: latest.
 	policy func(share string, epoch uint64) control.SharePolicy
 
+	verified map[string]bool // heads
+	calm     bool            // hours go by: what is done by the clock is done as seldom as a node does it
+
 	control uint64                       // index of the control state
 	members map[uint64][]origin.Stream   // who writes the group, by control index
 	ends    map[origin.Stream]origin.Seq // of streams that nobody writes any more
 }
 
 func newMesh(w *world, modules int) *mesh {
-	e := &mesh{w: w, net: newNetwork(w), oracle: newOracle(), control: 1, members: map[uint64][]origin.Stream{}, ends: map[origin.Stream]origin.Seq{}}
+	e := &mesh{w: w, net: newNetwork(w), oracle: newOracle(), control: 1, members: map[uint64][]origin.Stream{}, ends: map[origin.Stream]origin.Seq{}, verified: map[string]bool{}}
 	for n := range modules {
 		m := newModule(w, n)
 		m.mesh = e
@@ -114,7 +117,7 @@ func (e *mesh) start(m *module) {
 	}
 	life := m.life
 	var tick func()
-	n := 0
+	n, headsAt, dropAt := 0, uint64(0), uint64(0)
 	tick = func() {
 		if !m.up || m.life != life || e.err != nil {
 			return
@@ -124,13 +127,26 @@ func (e *mesh) start(m *module) {
 			return
 		}
 		n++
-		e.must(m.links.tick(n%3 == 0))
-		if n%8 == 0 && !m.lazy { // dropping flushes, too
+		heads, drop, wait := n%3 == 0, n%8 == 0, uint64(50)
+		if e.calm {
+			heads, drop = e.w.now >= headsAt, e.w.now >= dropAt
+			if heads {
+				headsAt = e.w.now + 1000
+			}
+			if drop {
+				dropAt = e.w.now + 2000
+			}
+			if !m.links.puller.Restless() {
+				wait = 500
+			}
+		}
+		e.must(m.links.tick(heads))
+		if drop && !m.lazy { // dropping flushes, too
 			_, err := m.eng.DropTombstones(context.Background(), m.links.settled(), 100)
 			e.must(err)
 		}
 		e.settle(m)
-		e.w.after(50, tick)
+		e.w.after(wait, tick)
 	}
 	e.w.after(uint64(10+m.n), tick)
 	e.flushes(m)
@@ -188,6 +204,7 @@ func (e *mesh) call(m *module, what string, do func(p *program) error) error {
 	if err == nil && tail > before && stood != nil {
 		e.must(m.notBlind(file, origin.Dot{Stream: m.stream(), Seq: before + 1}, stood))
 	}
+	delete(m.shown, file) // the port may stand elsewhere now
 	if err == nil && kind == "read" && e.report != nil {
 		if m.shown[file], err = m.look(true); err != nil {
 			return err
@@ -237,6 +254,18 @@ func (e *mesh) shadow(m *module, acked origin.Seq) error {
 	}
 	if at := j.Tail(m.stream()).Seq; at < acked {
 		return fmt.Errorf("%s: %v:%d was answered, the disk has %d", m.name, m.stream(), acked, at)
+	}
+	// Registers, what is derived from them, and the ledger, with the txn.
+	for _, prefix := range []string{"vr", "vx", "vp", "vw", "ce"} {
+		has, here := map[string]string{}, map[string]string{}
+		for r, to := range map[pebble.Reader]map[string]string{db: has, m.db: here} {
+			if err := scan(r, prefix, func(k, v []byte) error { to[string(k)] = string(v); return nil }); err != nil {
+				return err
+			}
+		}
+		if d := differ(here, has); d != "" {
+			return fmt.Errorf("%s: %v:%d was answered, and of it the disk lacks %s", m.name, m.stream(), acked, d)
+		}
 	}
 	return nil
 }

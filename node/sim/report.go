@@ -19,7 +19,7 @@ type Report struct {
 	Txns    int
 	// Conflicts are those that were open in the end, at each module.
 	Conflicts int
-	// Time is the virtual time that went by, of all modules together.
+	// Time is the virtual time that went by for the mesh.
 	Time  time.Duration
 	Trace uint64 // hash of all that happened
 }

@@ -53,13 +53,14 @@ func Run(o Options) (*Report, error) {
 	e := newMesh(w, o.Modules)
 	policies := []control.SharePolicy{{}, {Policy: "earliest"}, {Policy: "rank", Rank: []origin.Module{3, 1}}, {Policy: "ask"}}
 	policy := policies[w.rand("policy").IntN(len(policies))]
+	e.calm = o.Pause >= time.Second
 	e.policy = func(string, uint64) control.SharePolicy { return policy }
 	defer e.close()
 	r := NewReport()
 	r.Seed, r.Modules, r.Checks = o.Seed, o.Modules, e.oracle.checks
 	e.report = r
 	err := e.guarded(func() error { return e.run(o.Steps, uint64(max(o.Pause.Milliseconds(), 1))) })
-	r.Txns, r.Trace, r.Time = len(e.oracle.txns), w.tail, time.Duration(w.now)*time.Millisecond*time.Duration(o.Modules)
+	r.Txns, r.Trace, r.Time = len(e.oracle.txns), w.tail, time.Duration(w.now)*time.Millisecond
 	r.Faults["batches changed"], r.Faults["batches forged"] = e.net.changed, e.net.forged
 	r.Faults["frames held up"], r.Faults["frames doubled"], r.Faults["frames lost with their connection"] = e.net.held, e.net.doubled, e.net.lost
 	if err != nil {
@@ -149,6 +150,9 @@ func (e *mesh) finish(r *rand.Rand) error {
 	e.w.tracef("healing")
 	e.net.heal(len(e.ms))
 	for _, m := range e.ms {
+		e.w.until(max(e.w.now, e.net.paused[m.n])) // nobody sleeps while heads are to go round
+	}
+	for _, m := range e.ms {
 		if !m.up {
 			e.start(m)
 		}
@@ -162,6 +166,9 @@ func (e *mesh) finish(r *rand.Rand) error {
 		return err
 	}
 	// Heads go round, and what has settled goes.
+	if e.calm {
+		e.w.until(e.w.now + 10_000)
+	}
 	e.w.until(e.w.now + 2_000)
 	if err := e.checkAll(); err != nil {
 		return err
