@@ -87,7 +87,7 @@ func (p *Policy) compare(a, b *origin.Version) int {
 		return -age
 	case Rank:
 		if x, y := p.place(a.Dot.Module), p.place(b.Dot.Module); x != y {
-			if x > y != mutant.On(mutant.OldPolicy) {
+			if x > y != mutant.On(mutant.RankBackwards) {
 				return -1
 			}
 			return 1

@@ -457,11 +457,7 @@ func (c *committer) cut() {
 		return
 	}
 	e := c.e
-	late := c.b
-	if mutant.On(mutant.IndexApart) {
-		late = e.db.NewBatch()
-	}
-	if err := c.late.write(late); err != nil {
+	if err := c.late.write(c.b); err != nil {
 		e.fatal("index entries", err)
 	}
 	f := &flight{b: c.b, sync: c.sync, waiters: c.waiters, interval: c.interval}
@@ -500,11 +496,6 @@ func (c *committer) cut() {
 		}
 		if err := e.db.Apply(c.b, opt); err != nil {
 			e.fatal("commit", err)
-		}
-		if mutant.On(mutant.IndexApart) {
-			if err := e.db.Apply(late, pebble.NoSync); err != nil {
-				e.fatal("commit", err)
-			}
 		}
 		if mutant.On(mutant.LedgerApart) {
 			c.writeApart()

@@ -26,7 +26,7 @@ const (
 	NothingCovers                       // a write that has seen a version leaves it in the set
 	NoOrigin                            // equal stamps are compared without their origin: what came first is shown
 	NoLife                              // versions of an earlier life compete with those of a later one
-	OldPolicy                           // a rank is read from its wrong end
+	RankBackwards                       // a rank is read from its wrong end
 	SameLength                          // records of one length count as the same
 	LoserUnlisted                       // a version that loses on arrival is not put into the ledger
 	WrongWinner                         // an open entry keeps the winner that it had first
@@ -47,7 +47,6 @@ const (
 	SourceGone                          // a subscription stays with a neighbour that has gone
 	ContextLess                         // a txn names one stream less than its writer had applied
 	RecountNot                          // what was applied before a start is not named after it
-	IndexApart                          // index entries are written after the batch, not flushed
 	AccountApart                        // the account is kept in memory until the next own txn
 	SnapshotNoContext                   // a joiner takes positions without what their txns had seen
 	SnapshotNoTombs                     // a snapshot leaves out tombstones
