@@ -104,6 +104,11 @@ func TestOwnersAreLinear(t *testing.T) {
 	var stop atomic.Bool
 	var acked [3]atomic.Int64
 	var programs sync.WaitGroup
+	// A test that fails must not close the modules under its programs.
+	defer func() {
+		stop.Store(true)
+		programs.Wait()
+	}()
 	begun := time.Now()
 	for i, n := range nodes {
 		for j := range 2 {
