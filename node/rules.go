@@ -12,6 +12,7 @@ import (
 // rules is one control state as the file system asks it. It never changes.
 type rules struct {
 	t      *control.Tables
+	index  uint64 // of the control state
 	module string
 	shares []*vosio.Share
 	byName map[string]*vosio.Share
@@ -25,7 +26,8 @@ type rules struct {
 // incarnation) has no stream to write under.
 func (n *Node) newRules(st *control.State) *rules {
 	self, module := n.dir.Number, n.dir.Module
-	r := &rules{t: st.Tables(), module: module, byName: map[string]*vosio.Share{}, stopped: map[origin.Group]string{}}
+	r := &rules{t: st.Tables(), index: st.Index, module: module, byName: map[string]*vosio.Share{}, stopped: map[origin.Group]string{}}
+	numbers := leasedNumbers(st, self)
 	for _, d := range r.t.Directories(module) {
 		s := &vosio.Share{Name: d.Share.Name, Group: d.Share.GroupNumber, Root: string(d.Path), Policy: st.Epoch, Images: d.Share.Images}
 		if d.Share.Durability == control.Interval {
@@ -61,7 +63,9 @@ func (n *Node) newRules(st *control.State) *rules {
 		if g := st.Tables().GroupRule(s.Group); g != nil {
 			s.Acknowledge = n.acknowledger(owned, newScope(st.Tables(), s.Group, self), g.GoOn)
 		}
-		s.Several = writtenBeside(st, s.Group, self)
+		if s.Several = writtenBeside(st, s.Group, self); s.Several {
+			s.Numbers = numbers
+		}
 		r.shares = append(r.shares, s)
 		r.byName[s.Name] = s
 	}

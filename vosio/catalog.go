@@ -56,6 +56,7 @@ type fileStat struct {
 	// lowest is a relative file's record number below which all are in use, as
 	// far as is known. Owned by the committer.
 	lowest int64
+	leases int // how many extents lowest reckons with
 	// highest is the highest record number; -1: unknown, look it up. Owned
 	// by the committer.
 	highest int64

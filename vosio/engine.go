@@ -65,6 +65,9 @@ type Config struct {
 	// Inline runs every commit in its caller, so that a simulator owns the
 	// order of things.
 	Inline bool
+	// MoreNumbers is told that this module has few record numbers left that it
+	// may give to new records of a file of a share; it must not block.
+	MoreNumbers func(share string, f origin.FileID)
 	// Floors gives a floor of each stream that may still write in a group; ok
 	// is false where this module cannot say which those are. nil: it alone
 	// writes.

@@ -44,7 +44,9 @@ type Share struct {
 	AcknowledgeTaken func(d origin.Dot, answer func(error))
 	// Several says that other modules may write the share, too: new records of
 	// its relative and fixed files get numbers of this module's own.
-	Several  bool
+	Several bool
+	// Numbers are those of these that control leased to this module.
+	Numbers  map[origin.FileID][]NumberRange
 	Images   bool          // before-images are kept
 	Root     string        // full path of the share's directory here
 	Policy   uint64        // policy epoch

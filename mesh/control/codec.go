@@ -69,6 +69,9 @@ func (s *State) check() error {
 		!slices.IsSortedFunc(s.Ends, func(a, b Place) int { return a.Stream().Compare(b.Stream()) }) {
 		return errors.New("a list is not in order")
 	}
+	if err := s.checkExtents(); err != nil {
+		return err
+	}
 	for i, g := range s.Groups {
 		if g.Number == 0 || i > 0 && g.Number <= s.Groups[i-1].Number {
 			return fmt.Errorf("group %q has number %d in place %d", g.Name, g.Number, i+1)

@@ -23,31 +23,33 @@ const (
 	KindRecover     Kind = 15
 	KindEndBeside   Kind = 16
 	KindRenew       Kind = 17
+	KindLease       Kind = 18
 )
 
 // Command is one entry of the control log. Kind says which of the bodies is
 // set. At is the proposer's clock, in unix milliseconds: the only time that
 // Step knows.
 type Command struct {
-	Kind        Kind         `msgpack:"k"`
-	At          int64        `msgpack:"t"`
-	Init        *Init        `msgpack:"i,omitempty"`
-	CreateToken *CreateToken `msgpack:"c,omitempty"`
-	RevokeToken *RevokeToken `msgpack:"r,omitempty"`
-	Admit       *Admit       `msgpack:"a,omitempty"`
-	Update      *Update      `msgpack:"u,omitempty"`
-	Leave       *Leave       `msgpack:"l,omitempty"`
-	Report      *ReportHeads `msgpack:"h,omitempty"`
-	Apply       *Apply       `msgpack:"p,omitempty"`
-	BeginSwitch *BeginSwitch `msgpack:"bs,omitempty"`
-	Seal        *Seal        `msgpack:"se,omitempty"`
-	EndSwitch   *EndSwitch   `msgpack:"es,omitempty"`
-	DropSwitch  *DropSwitch  `msgpack:"ds,omitempty"`
-	HookDone    *HookDone    `msgpack:"hd,omitempty"`
-	RecordLost  *LostFile    `msgpack:"rl,omitempty"`
-	Recover     *Recover     `msgpack:"rv,omitempty"`
-	EndBeside   *EndBeside   `msgpack:"eb,omitempty"`
-	Renew       *Renew       `msgpack:"rn,omitempty"`
+	Kind        Kind          `msgpack:"k"`
+	At          int64         `msgpack:"t"`
+	Init        *Init         `msgpack:"i,omitempty"`
+	CreateToken *CreateToken  `msgpack:"c,omitempty"`
+	RevokeToken *RevokeToken  `msgpack:"r,omitempty"`
+	Admit       *Admit        `msgpack:"a,omitempty"`
+	Update      *Update       `msgpack:"u,omitempty"`
+	Leave       *Leave        `msgpack:"l,omitempty"`
+	Report      *ReportHeads  `msgpack:"h,omitempty"`
+	Apply       *Apply        `msgpack:"p,omitempty"`
+	BeginSwitch *BeginSwitch  `msgpack:"bs,omitempty"`
+	Seal        *Seal         `msgpack:"se,omitempty"`
+	EndSwitch   *EndSwitch    `msgpack:"es,omitempty"`
+	DropSwitch  *DropSwitch   `msgpack:"ds,omitempty"`
+	HookDone    *HookDone     `msgpack:"hd,omitempty"`
+	RecordLost  *LostFile     `msgpack:"rl,omitempty"`
+	Recover     *Recover      `msgpack:"rv,omitempty"`
+	EndBeside   *EndBeside    `msgpack:"eb,omitempty"`
+	Renew       *Renew        `msgpack:"rn,omitempty"`
+	Lease       *LeaseNumbers `msgpack:"ln,omitempty"`
 }
 
 // Init makes the mesh with its first member, which is number 1, active, and

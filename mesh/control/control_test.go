@@ -297,6 +297,10 @@ func (w *world) run(d *datadriven.TestData) string {
 					}
 					answer += "; "
 				}
+			case "extents": // of all files
+				for _, x := range w.s.Extents {
+					answer += fmt.Sprintf("\n%x.. %d to %d: %s.%d", x.File[:2], x.First, x.end()-1, w.s.memberName(x.Module), x.Incarnation)
+				}
 			case "writes": // MODULE: its streams, and those that have ended
 				m := w.number(f[1])
 				for _, x := range w.s.Writings {
@@ -418,6 +422,11 @@ func (w *world) do(f []string) string {
 			st := origin.Stream{Group: 1, Module: w.number(f[2]), Incarnation: w.s.Incarnation(1, w.number(f[2]))}
 			c.Report.Places = []Place{PlaceOf(st, origin.Position{Seq: origin.Seq(seq), Hash: origin.Hash{byte(seq)}})}
 		}
+	case "lease", "release": // MODULE GROUP FILE INCARNATION ABOVE
+		g, _ := w.s.Group(f[2])
+		inc, _ := strconv.Atoi(f[4])
+		above, _ := strconv.ParseInt(f[5], 10, 64)
+		c.Kind, c.Lease = KindLease, &LeaseNumbers{Module: w.number(f[1]), Group: g.Number, File: secret(f[3])[:16], Incarnation: origin.Incarnation(inc), Above: above, Release: f[0] == "release"}
 	case "renew", "keep": // MODULE WAS INSTANCE
 		c.Kind, c.Renew = KindRenew, &Renew{Module: w.number(f[1]), Was: instance(f[2]), Instance: instance(f[3]), Keep: f[0] == "keep"}
 	}

@@ -88,6 +88,7 @@ func (s *State) renewed(d Departure) {
 	m, _ := s.Member(d.Module)
 	m.Instance = d.Renews
 	s.put(m)
+	s.disown(d.Module, false)
 }
 
 // inTerm reports whether a stream is what the owner of a group writes now.

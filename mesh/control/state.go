@@ -200,6 +200,7 @@ type State struct {
 	Receipts []Receipt     `msgpack:"rc,omitempty" json:"receipts"` // oldest first
 	Lost     []LostFile    `msgpack:"lo,omitempty" json:"lost"`     // by name
 	Lineages []Lineage     `msgpack:"li,omitempty" json:"lineages"` // the last is this log's
+	Extents  []Extent      `msgpack:"ex,omitempty" json:"-"`        // by file and first number
 
 	tables *Tables // derived from Rules and Members by settle
 }

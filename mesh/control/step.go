@@ -127,8 +127,13 @@ func (s *State) do(c *Command, res *Result) error {
 			return missing
 		}
 		return s.renew(c.Renew)
+	case KindLease:
+		if c.Lease == nil {
+			return missing
+		}
+		return s.leaseNumbers(c.Lease)
 	}
-	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindRenew)
+	return refuse(ErrUnknownKind, "", "%d; this release knows %d to %d", c.Kind, KindInit, KindLease)
 }
 
 // Bounds of what a command may put into the state.
@@ -513,6 +518,7 @@ func (s *State) depart(d Departure) {
 		m.Status = Removed
 	}
 	s.put(m)
+	s.disown(d.Module, true)
 }
 
 // grant gives every (group, module) that may write and has no incarnation its

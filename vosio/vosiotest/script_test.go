@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -217,6 +218,7 @@ const own = "%s#d>alone"
 // runTranscript runs one file; each begins with empty modules.
 func runTranscript(t *testing.T, file string, h how, worked map[string]bool) {
 	modules := map[int]*module{}
+	leased := map[int]*vosio.Share{}
 	// One clock for all, which goes on with every look at it: what is written
 	// first has the lower stamp.
 	var now atomic.Int64
@@ -227,6 +229,7 @@ func runTranscript(t *testing.T, file string, h how, worked map[string]bool) {
 			rules := newMainShare(origin.Module(n))
 			// As several modules may write it, in one transcript.
 			rules.s.Several = filepath.Base(file) == "numbers_mirrored.td"
+			leased[n] = rules.s
 			modules[n] = openModule(t, n, h.overSocket, wall, rules)
 			for _, d := range []string{root, own} {
 				if err := modules[n].eng.MakeDirs(context.Background(), d); err != nil {
@@ -286,6 +289,20 @@ func runTranscript(t *testing.T, file string, h how, worked map[string]bool) {
 			var n int
 			n, err = ship(at(num(0, 0)), at(num(1, 0)), streamOf(origin.Module(num(0, 0))))
 			out = fmt.Sprintf("%d txns\n", n)
+		case "lease": // MODULE FILE FIRST LAST: record numbers, beside what it has
+			m := at(num(0, 1))
+			s := *leased[num(0, 1)]
+			s.Numbers = maps.Clone(s.Numbers)
+			if s.Numbers == nil {
+				s.Numbers = map[origin.FileID][]vosio.NumberRange{}
+			}
+			for _, f := range m.eng.Files(root) {
+				if f.Rel == arg(1) {
+					s.Numbers[f.ID] = append(slices.Clone(s.Numbers[f.ID]), vosio.NumberRange{First: int64(num(2, 0)), Last: int64(num(3, 0))})
+				}
+			}
+			leased[num(0, 1)] = &s
+			err = m.eng.SetRules(mainShare{&s})
 		case "txns":
 			if h.unshared {
 				return d.Expected // they have no journal

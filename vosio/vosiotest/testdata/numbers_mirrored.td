@@ -1,5 +1,6 @@
 # Two modules add records to one relative file at once: each takes numbers of
-# its own, 64 in a row.
+# its own, first 64 by its origin number; then leased ones, or, without a lease,
+# some that lie above all of these. [D]
 program a 1
 ----
 
@@ -36,7 +37,7 @@ ok number 65
 ok number 66
 ok number 3
 ok number 64
-ok number 65537
+ok number 1073741825
 
 ship 1 2
 ----
@@ -57,7 +58,7 @@ a: rel_position p=1 n=0
 a: all p=1
 ----
 ok number 67
-ok number 65538
+ok number 1073741826
 ok number 70
 e$record_already_exists
 ok
@@ -97,3 +98,78 @@ ok number 69
 ok number 71
 ok
 a1 low a3 low2 a64 b1 b4 b3 b5 b6 a70 b7 a65 a66 end
+
+# Numbers that control leased come between, in order, and before those above:
+# also when these were taken before. A record that somebody put there is left.
+program c 1
+----
+
+calls
+c: create_file path=%s#d>main>l org=relative size=8
+c: openpath path=%s#d>main>l io=update lock=implicit access=random
+c: rel_write p=1 n=63 data=a63
+c: rel_write p=1 n=0 data=a64
+c: rel_write p=1 n=0 data=above
+----
+ok
+ok port 1
+ok number 63
+ok number 64
+ok number 1073741825
+
+lease 1 l 4097 4099
+----
+
+lease 1 l 6001 6002
+----
+
+calls
+c: rel_write p=1 n=4098 data=named
+c: rel_write p=1 n=0 data=x1
+c: rel_write p=1 n=0 data=x2
+c: rel_write p=1 n=0 data=x3
+c: rel_write p=1 n=0 data=above2
+c: start_transaction
+c: rel_write p=1 n=0 data=above3
+c: commit_transaction
+----
+ok number 4098
+ok number 4099
+ok number 6001
+ok number 6002
+ok number 1073741826
+ok
+ok number 1073741827
+ok
+
+lease 1 l 9001 9002
+----
+
+calls
+c: start_transaction
+c: rel_write p=1 n=0 data=y1
+c: rel_write p=1 n=0 data=y2
+c: rel_write p=1 n=0 data=y3
+c: commit_transaction
+c: rel_delete p=1 n=6001
+c: close p=1
+c: create_deleted_record_index path=%s#d>main>l
+c: openpath path=%s#d>main>l io=update lock=implicit access=random
+c: rel_write p=2 n=0 data=low1
+c: rel_delete p=2 n=9001
+c: rel_delete p=2 n=4099
+c: rel_write p=2 n=0 data=low2
+----
+ok
+ok number 9001
+ok number 9002
+ok number 1073741828
+ok
+ok
+ok
+ok
+ok port 2
+ok number 1
+ok
+ok
+ok number 2
