@@ -120,9 +120,13 @@ func (s *State) besideProblem(g *GroupRule) string {
 	if !ok {
 		return ""
 	}
-	for _, w := range s.Writings {
+	first, _ := slices.BinarySearchFunc(s.Writings, Writing{Group: h.Number}, Writing.compare)
+	for _, w := range s.Writings[first:] {
+		if w.Group != h.Number {
+			break
+		}
 		m, _ := s.Member(w.Module)
-		if w.Group != h.Number || !m.Standing() {
+		if !m.Standing() {
 			continue
 		}
 		is := g.supplements(m.Name)
