@@ -49,7 +49,7 @@ type Engine interface {
 	Account(ctx context.Context, r AccountRequest) (*Account, error)
 	// Ready tells whether the module is ready for calls, write or
 	// failover-target, and why not.
-	Ready(ctx context.Context, what string) (*Readiness, error)
+	Ready(ctx context.Context, what, group string) (*Readiness, error)
 	// Forward has another member answer GET uri, for a caller that was let in
 	// here.
 	Forward(ctx context.Context, module string, who Caller, uri string) (*Forwarded, error)

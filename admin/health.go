@@ -32,9 +32,10 @@ func (a *API) healthRoutes() {
 		Body   *Readiness
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *struct {
-		For string `query:"for" enum:"calls,write,failover-target" default:"calls" doc:"calls: it takes calls; write: shared files take writes; failover-target: it may become the owner"`
+		For   string `query:"for" enum:"calls,write,failover-target" default:"calls" doc:"calls: it takes calls; write: shared files take writes; failover-target: it may become the owner"`
+		Group string `query:"group" maxLength:"64" doc:"with write: whether this group takes writes here; without, whether any does"`
 	}) (*readyAnswer, error) {
-		x, err := a.engine.Ready(ctx, in.For)
+		x, err := a.engine.Ready(ctx, in.For, in.Group)
 		if err != nil {
 			return nil, problemOf(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -120,7 +121,7 @@ func (o *operations) start(by Caller, kind, object string, fn func(context.Conte
 			r.op.Percent = &p
 		case r.asked && errors.Is(err, context.Canceled) || r.asked && ctx.Err() != nil:
 			r.op.State = "cancelled"
-			r.op.Error = Errorf(Interrupted, "cancelled", "", "cancelled: %v", err)
+			r.op.Error = Errorf(Interrupted, "cancelled", "what it had begun is undone, or said by its last step", "%s", cancelledBy(err))
 			r.err = r.op.Error
 		default:
 			r.op.State, r.op.Error = "failed", AsError(err)
@@ -142,12 +143,25 @@ func (r *running) view() *Operation {
 	return &op
 }
 
+// cancelledBy says that an operation was cancelled, and what it said of that
+// beside that its context had ended.
+func cancelledBy(err error) string {
+	if err == nil || err == context.Canceled {
+		return "cancelled"
+	}
+	return "cancelled: " + err.Error()
+}
+
 // stop cancels an operation that is under way.
-func (r *running) stop() {
+func (r *running) stop() error {
 	r.o.mu.Lock()
+	defer r.o.mu.Unlock()
+	if r.op.Ended != nil {
+		return Errorf(Precondition, "ended", fmt.Sprintf("\"drmesh operation show %s\" says how", r.op.ID), "operation %s has ended: it is %s", r.op.ID, r.op.State)
+	}
 	r.asked = true
-	r.o.mu.Unlock()
 	r.cancel()
+	return nil
 }
 
 func (o *operations) get(id string) (*running, error) {

@@ -96,6 +96,9 @@ func TestOperations(t *testing.T) {
 	if o = d.operation("GET", three+"?wait_s=20"); o.State != "cancelled" {
 		t.Errorf("%+v", o)
 	}
+	if status, _, b := d.ask("DELETE", three, ""); status != http.StatusPreconditionFailed && status != http.StatusConflict || !strings.Contains(b, "it is cancelled") {
+		t.Error(status, b)
+	}
 	// Who waits gets the result itself; who goes away takes the work along.
 	go func() { <-e.began; e.end <- nil }()
 	if status, h, b := d.ask("POST", "/v1/account", `{}`); status != 200 || !strings.Contains(b, `"module":"somebody"`) || h.Get("Drmesh-Operation") == "" {

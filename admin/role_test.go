@@ -54,7 +54,7 @@ func (nothing) Parked(context.Context) ([]Parked, error)                  { retu
 func (nothing) ParkedVersion(context.Context, string) (*Parked, error)    { return nil, errNothing }
 func (nothing) RetryParked(context.Context, string) ([]Parked, error)     { return nil, errNothing }
 func (nothing) Account(context.Context, AccountRequest) (*Account, error) { return nil, errNothing }
-func (nothing) Ready(context.Context, string) (*Readiness, error)         { return nil, errNothing }
+func (nothing) Ready(context.Context, string, string) (*Readiness, error) { return nil, errNothing }
 func (nothing) Groups(context.Context) ([]Group, error)                   { return nil, errNothing }
 func (nothing) SwitchCheck(context.Context, SwitchRequest) (*SwitchCheck, error) {
 	return nil, errNothing

@@ -366,7 +366,9 @@ func (a *API) operationRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			r.stop()
+			if err := r.stop(); err != nil {
+				return nil, err
+			}
 			return r.view(), nil
 		})
 }

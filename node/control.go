@@ -212,11 +212,24 @@ func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result,
 	}
 }
 
+// remedies are what an operator can do about what control refused.
+var remedies = map[control.Code]string{
+	control.ErrSwitching:  "\"drmesh switchover status\" shows the change that is under way; wait for its end, or end it with \"drmesh switchover abort\"",
+	control.ErrSwitchOver: "\"drmesh switchover status\" shows what became of it",
+	control.ErrTermMoved:  "\"drmesh group ls\" shows who owns the group now; ask again",
+	control.ErrEpochMoved: "somebody applied other tables meanwhile: plan again",
+	control.ErrNotOwned:   "\"drmesh group ls\" shows groups and their owners",
+	control.ErrOwns:       "give its groups to others first: \"drmesh switchover start\"",
+	control.ErrNoMember:   "\"drmesh module ls\" lists them",
+	control.ErrLostFile:   "restore the file as the module wrote it last; \"drmesh lost discard\" closes one that is gone",
+	control.ErrInstance:   "stop the other directory, or have this one take its place: \"drmesh rejoin --take-over\"",
+}
+
 // precondition makes an operator's error of what control refused.
 func precondition(err error) error {
 	var r *control.Refused
 	if errors.As(err, &r) {
-		return failure(admin.Precondition, "refused", "", "%v", r)
+		return failure(admin.Precondition, "refused", remedies[r.Code], "%v", r)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -179,12 +180,17 @@ func (n *Node) serveAsk(ctx context.Context, from origin.Module, b []byte) ([]by
 }
 
 // Ready implements admin.Engine.
-func (e engine) Ready(ctx context.Context, what string) (*admin.Readiness, error) {
+func (e engine) Ready(ctx context.Context, what, group string) (*admin.Readiness, error) {
 	n := e.n
 	r := &admin.Readiness{For: what, Reasons: []string{}}
 	not := func(format string, args ...any) { r.Reasons = append(r.Reasons, fmt.Sprintf(format, args...)) }
 	if what != "calls" {
 		n.readyToWrite(not)
+		if what == "write" {
+			if err := n.takesWrites(group, not); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if what == "failover-target" {
 		if err := n.readyToOwn(not); err != nil {
@@ -215,6 +221,42 @@ func (n *Node) readyToWrite(not func(format string, args ...any)) {
 	if len(n.rules.shares) == 0 {
 		not("no share has a directory here")
 	}
+}
+
+// takesWrites tells why no write of a group, or, without a name, of any, is
+// taken here: another module owns it, or it has no owner at this moment.
+func (n *Node) takesWrites(group string, not func(format string, args ...any)) error {
+	st := n.ctl.state()
+	if _, ok := st.Group(group); group != "" && !ok {
+		return failure(admin.NotFound, "no_group", "\"drmesh group ls\" lists them", "there is no group %s", group)
+	}
+	n.mu.Lock()
+	shares := n.rules.shares
+	n.mu.Unlock()
+	why := map[string]string{}
+	for _, s := range shares {
+		name := st.GroupName(s.Group)
+		switch {
+		case group != "" && name != group:
+		case s.Owner != "":
+			why[name] = s.Owner + " owns it"
+		case s.Changing:
+			why[name] = "its owner is being changed"
+		case s.Lease != nil && !s.Lease():
+			why[name] = "this module has no lease of it at the moment"
+		case s.Stream == (origin.Stream{}):
+			why[name] = cmp.Or(s.Stopped, "no route of it starts here, or its state is still on its way")
+		default:
+			return nil
+		}
+	}
+	if group != "" && len(why) == 0 {
+		not("group %s: no share of it has a directory here", group)
+	}
+	for name, text := range why {
+		not("group %s: %s", name, text)
+	}
+	return nil
 }
 
 // maxBehind is how many txns a module may lack and still be one to take over.

@@ -189,7 +189,7 @@ func TestOneModuleAnswersForAnother(t *testing.T) {
 			t.Errorf("view of %s: problem %v, age %v", v.Module, v.Problem, v.AgeS)
 		}
 	}
-	if r, err := c.Ready(t.Context(), "write"); err != nil || !r.Ready {
+	if r, err := c.Ready(t.Context(), "write", ""); err != nil || !r.Ready {
 		t.Error(r, err)
 	}
 }

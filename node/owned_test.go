@@ -81,6 +81,22 @@ func tryPut(n *Node, path, record string) error {
 func TestOneModuleWritesAnOwnedGroup(t *testing.T) {
 	t.Parallel()
 	nodes := ownedMesh(t, "", "%east#m1", "%west#m1", "%north#m1")
+	for _, c := range []struct {
+		n     *Node
+		group string
+		why   string
+	}{
+		{nodes[0], "ledger", ""}, {nodes[1], "ledger", "group ledger: %east#m1 owns it"},
+		{nodes[1], "notes", ""}, {nodes[1], "", ""}, // it writes what is not owned
+	} {
+		r, err := engine{c.n}.Ready(context.Background(), "write", c.group)
+		if err != nil || r.Ready != (c.why == "") || strings.Join(r.Reasons, "; ") != c.why {
+			t.Errorf("%s, group %q: %+v, %v", c.n.dir.Module, c.group, r, err)
+		}
+	}
+	if _, err := (engine{nodes[0]}).Ready(context.Background(), "write", "none"); err == nil || !strings.Contains(err.Error(), "no group none") {
+		t.Error(err)
+	}
 	put(t, nodes[0], "main:a", "one")
 	converged(t, nodes, "main:a")
 	for _, n := range nodes[1:] {

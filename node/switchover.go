@@ -520,9 +520,19 @@ func (n *Node) receipt(id string) (admin.SwitchReceipt, bool) {
 	return admin.SwitchReceipt{}, false
 }
 
+// stillFor is how long writes stood still in a change of owner, in ms: not
+// while its stop hook ran.
+func stillFor(r control.Receipt) int64 {
+	hooked := slices.ContainsFunc(r.Hooks, func(h control.HookRun) bool { return h.Hook == control.HookStop })
+	if hooked && r.Froze == 0 {
+		return 0
+	}
+	return r.Ended - max(r.Begun, r.Froze)
+}
+
 func (n *Node) receiptView(st *control.State, r control.Receipt) admin.SwitchReceipt {
 	x := admin.SwitchReceipt{ID: r.ID, Group: st.GroupName(r.Group), From: n.moduleName(r.From), To: n.moduleName(r.To), By: r.By,
-		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(r.Ended - max(r.Begun, r.Froze)), Failed: r.Failed, Failover: r.Failover}
+		Epoch: r.Epoch + 1, Number: r.Number, Begun: time.UnixMilli(r.Begun), Ended: time.UnixMilli(r.Ended), Still: float64(stillFor(r)), Failed: r.Failed, Failover: r.Failover}
 	if r.Lineage != 0 {
 		x.Lineage = fmt.Sprintf("%x", r.Lineage)
 	}

@@ -363,7 +363,12 @@ func (c *Client) Cancel(ctx context.Context, id string) (*admin.Operation, error
 	return v, err
 }
 
-// Ready tells whether the module is ready for something.
-func (c *Client) Ready(ctx context.Context, what string) (*admin.Readiness, error) {
-	return ask[*admin.Readiness](ctx, c, "/readyz", url.Values{"for": {what}})
+// Ready tells whether the module is ready for something; with "write" a group
+// may be named.
+func (c *Client) Ready(ctx context.Context, what, group string) (*admin.Readiness, error) {
+	q := url.Values{"for": {what}}
+	if group != "" {
+		q.Set("group", group)
+	}
+	return ask[*admin.Readiness](ctx, c, "/readyz", q)
 }

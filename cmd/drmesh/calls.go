@@ -32,6 +32,14 @@ func fileError(what string, err error) error {
 		class, hint = admin.NotFound, "\"drmesh file ls\" lists files; a share's directory is there once the tables are"
 	case call.NoAccess:
 		class, hint = admin.NotPermitted, "an include of the control tables must name this program for these files"
+	case call.NotOwner:
+		hint = "work at the owner, which \"drmesh group ls\" names, or have the group given to this module: \"drmesh switchover start\""
+	case call.NotCurrent:
+		class, hint = admin.Precondition, "\"drmesh status\" says what this module waits for"
+	case call.DiskFull:
+		hint = "make room on the module's disk; writing goes on by itself then"
+	case call.DurableHere:
+		hint = "it is made and durable here; \"drmesh lag\" says which module has not confirmed it"
 	}
 	text := fmt.Sprintf("%s (%d): %s", c.Name(), int(c), c.Text())
 	if f := (*call.Failure)(nil); errors.As(err, &f) && strings.Contains(f.Text, c.Name()) {
