@@ -2,7 +2,7 @@ package admin
 
 import "time"
 
-// BenchRequest asks the node to write by itself. The file is there, with a
+// BenchRequest asks the node to write, or read, by itself. The file is there, with a
 // unique index on the first 16 bytes of its records.
 type BenchRequest struct {
 	File     string        `json:"file"`
@@ -18,8 +18,18 @@ type BenchRequest struct {
 	// so many keys a write, 1 (the record by its key) or 4 (what a keyed write
 	// of a mirrored file puts: register, index entry, physical order, journal
 	// entry, each of the size that it has there).
-	Bare       int  `json:"bare,omitempty"`
-	Repeatable bool `json:"-"`
+	Bare int `json:"bare,omitempty"`
+	// Call is what is called: keyed_write if it is empty, keyed_read of any of
+	// the Records that are there with ascending keys, or seq_read, from the
+	// beginning again at the end.
+	Call    string `json:"call,omitempty"`
+	Index   string `json:"index,omitempty"` // of the reads; empty: the first 16 bytes, and physical order
+	Records int64  `json:"records,omitempty"`
+	First   int64  `json:"first,omitempty"` // the first record that is written has the number after it
+	// OwnInterval, while it runs, has changes of files that no share has flushed
+	// so often, as the interval of a share does; 0: before they are answered.
+	OwnInterval time.Duration `json:"own_interval_ns,omitempty"`
+	Repeatable  bool          `json:"-"`
 }
 
 // BenchResult is what came of it.
@@ -32,4 +42,8 @@ type BenchResult struct {
 	WireBytes      float64 `json:"wire_bytes_per_change"`
 	Seconds        float64 `json:"seconds"`
 	RSSMB          float64 `json:"rss_mb"`
+	Last           int64   `json:"last"`        // number of the last record written
+	CPU            float64 `json:"cpu_us"`      // processor time of the node by the calls: user, system, and what goes on in the background
+	Allocs         float64 `json:"allocs"`      // allocations in the node by the calls
+	AllocBytes     float64 `json:"alloc_bytes"` // and their bytes
 }

@@ -27,11 +27,7 @@ func benchRecord(rec []byte, n int64, keys string, rng *rand.Rand) {
 	if keys == "scattered" {
 		k *= 0x9e3779b97f4a7c15 // odd: no two n give one key
 	}
-	const digits = "0123456789abcdef"
-	for i := 15; i >= 0; i-- {
-		rec[i] = digits[k&15]
-		k >>= 4
-	}
+	benchKey(rec, k)
 	i := 16
 	for ; i+8 <= len(rec); i += 8 {
 		v := rng.Uint64()
@@ -41,6 +37,15 @@ func benchRecord(rec []byte, n int64, keys string, rng *rand.Rand) {
 	}
 	for ; i < len(rec); i++ {
 		rec[i] = byte(rng.Uint32())
+	}
+}
+
+// benchKey writes the key of a record.
+func benchKey(rec []byte, k uint64) {
+	const digits = "0123456789abcdef"
+	for i := 15; i >= 0; i-- {
+		rec[i] = digits[k&15]
+		k >>= 4
 	}
 }
 
@@ -60,6 +65,17 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 	full, err := n.eng.FullPath(r.File)
 	if err != nil {
 		return nil, explain(err)
+	}
+	switch r.Call {
+	case "", "keyed_write":
+	case "keyed_read", "seq_read":
+		return n.benchReads(ctx, full, r)
+	default:
+		return nil, failure(admin.Usage, "bad_bench", "keyed_write, keyed_read or seq_read", "bench: call %s", r.Call)
+	}
+	if r.OwnInterval > 0 {
+		n.eng.SetOwnInterval(r.OwnInterval)
+		defer n.eng.SetOwnInterval(0)
 	}
 	info, err := n.eng.Info(full)
 	if err != nil {
@@ -125,6 +141,7 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 	}
 
 	var next, counted, all atomic.Int64
+	next.Store(r.First)
 	var wireFrom uint64
 	wire := func() uint64 {
 		s := n.net.PeerStats(peer)
@@ -138,6 +155,7 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 		}
 	})
 	defer stopWire.Stop()
+	spent := spend(r.Warmup)
 	var wg sync.WaitGroup
 	errs := make([]error, r.Callers)
 	for i := range r.Callers {
@@ -163,7 +181,7 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 						}
 					}
 					now := time.Now()
-					if r.Count > 0 && k > r.Count || r.Count == 0 && now.After(until) {
+					if r.Count > 0 && k > r.First+r.Count || r.Count == 0 && now.After(until) {
 						return nil
 					}
 					benchRecord(rec, k, r.Keys, rng)
@@ -200,7 +218,8 @@ func (e engine) Bench(ctx context.Context, r admin.BenchRequest) (*admin.BenchRe
 		}
 	}
 	took := time.Since(from).Seconds()
-	out := &admin.BenchResult{Acked: all.Load(), Seconds: took, RSSMB: residentMB()}
+	out := &admin.BenchResult{Acked: all.Load(), Seconds: took, RSSMB: residentMB(), Last: next.Load()}
+	spent.by(out, counted.Load())
 	if r.Duration > 0 {
 		out.AckedPerS = float64(counted.Load()) / took
 	} else {

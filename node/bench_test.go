@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -46,6 +47,62 @@ func BenchmarkMirror(b *testing.B) {
 				time.Sleep(time.Millisecond)
 			}
 			b.ReportMetric(r.AckedPerS, "acked/s")
+		})
+	}
+}
+
+// BenchmarkFiles are the calls of one program on a file of a million records
+// with two indexes, under interval, with the store as a node has it.
+func BenchmarkFiles(b *testing.B) {
+	const records = 1_000_000
+	n := meshOf(b, "%east#m1")[0]
+	ctx := context.Background()
+	if _, err := (engine{n}).ControlApply(ctx, admin.ControlChange{Timeout: 20 * time.Second, Text: mainTables + " =durability interval\n"}); err != nil {
+		b.Fatal(err)
+	}
+	p := n.eng.NewProcess("drmesh")
+	defer p.Close()
+	c := call.Client{Caller: p}
+	file := func(path string) {
+		if err := errors.Join(c.CreateFile(ctx, path, call.OrgSequential, 0),
+			c.CreateIndex(ctx, path, "key", []record.Component{{Position: 1, Length: 16}}, 0),
+			c.CreateIndex(ctx, path, "kind", []record.Component{{Position: 17, Length: 2}}, call.IndexDuplicates)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	run := func(b *testing.B, r admin.BenchRequest) int64 {
+		b.Helper()
+		r.Bytes = 100
+		r.Callers = max(1, r.Callers)
+		a, err := engine{n}.Bench(ctx, r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(a.CPU, "cpu-us/op")
+		b.ReportMetric(a.Allocs, "mallocs/op")
+		b.ReportMetric(a.AllocBytes, "mallocB/op")
+		b.ReportMetric(a.RSSMB, "rss-MB")
+		return a.Last
+	}
+	file("main:hot")
+	file("%east#d>own")
+	last := run(b, admin.BenchRequest{File: "main:hot", Callers: 64, Keys: "ascending", Count: records})
+	for _, r := range []admin.BenchRequest{
+		{Call: "seq_read", Index: "key"}, {Call: "seq_read"}, {Call: "keyed_read", Index: "key"},
+		{Call: "keyed_write"}, {Call: "keyed_write", File: "%east#d>own", OwnInterval: 10 * time.Millisecond},
+	} {
+		name := r.Call
+		if r.Index != "" {
+			name += " by " + r.Index
+		}
+		if r.File != "" {
+			name += ", not shared"
+		} else {
+			r.File = "main:hot"
+		}
+		b.Run(name, func(b *testing.B) {
+			r.Records, r.Count, r.Keys, r.First = records, int64(b.N), "ascending", last
+			last = max(last, run(b, r))
 		})
 	}
 }

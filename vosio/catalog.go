@@ -47,7 +47,7 @@ type file struct {
 type fileStat struct {
 	records  atomic.Int64 // visible, the parked among them
 	bytes    atomic.Int64
-	foreign  atomic.Int64 // records whose address is neither number nor identity key, in a keyed file
+	foreign  atomic.Int64 // of a keyed sequential file: records whose address is not their identity key
 	withheld atomic.Int64
 	parked   atomic.Int64
 	// generation rises with each batch that changes the file; see kept.go.

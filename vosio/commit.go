@@ -638,7 +638,7 @@ func (t *tx) finish() error {
 	if t.share == nil {
 		c.localSeq = t.txn.Dot.Seq
 		c.bytes += 64
-		c.sync = true
+		c.durability(time.Duration(c.e.ownInterval.Load()))
 		return nil
 	}
 	if own := t.txn.Dot.Stream; t.txn.Dot.Seq == 1 {

@@ -150,12 +150,12 @@ func (t *tx) count(f *file, addr []byte, old, now *origin.Version, wasParked boo
 		}
 		st.records.Add(-1)
 		st.bytes.Add(-int64(len(old.Data)))
-		t.foreign(f, addr, -1)
+		t.foreign(f, addr, old.Data, -1)
 	}
 	if now != nil {
 		st.records.Add(1)
 		st.bytes.Add(int64(len(now.Data)))
-		t.foreign(f, addr, 1)
+		t.foreign(f, addr, now.Data, 1)
 		if reason, err := t.refused(f, addr, now); err != nil {
 			return err
 		} else if reason != "" {
@@ -178,10 +178,26 @@ func (t *tx) count(f *file, addr []byte, old, now *origin.Version, wasParked boo
 	return nil
 }
 
-func (t *tx) foreign(f *file, addr []byte, d int64) {
-	if f.identity != nil && !(len(addr) > 5 && addr[0] == record.KindKey && [4]byte(addr[1:5]) == f.identity.number) {
-		f.stat.foreign.Add(d)
+func (t *tx) foreign(f *file, addr, data []byte, d int64) {
+	if f.identity == nil {
+		return
 	}
+	if key, ok := f.identityKey(addr); ok {
+		t.keys[0] = f.identity.AppendKeyOf(t.keys[0][:0], data)
+		if bytes.Equal(key, t.keys[0]) {
+			return
+		}
+	}
+	f.stat.foreign.Add(d)
+}
+
+// identityKey is the key of an address by the identity key; ok is false of any
+// other.
+func (f *file) identityKey(addr []byte) (key []byte, ok bool) {
+	if len(addr) > 5 && addr[0] == record.KindKey && [4]byte(addr[1:5]) == f.identity.number {
+		return addr[5:], true
+	}
+	return nil, false
 }
 
 func (t *tx) renameLater(share string) {
@@ -392,10 +408,19 @@ func (t *tx) catalogChanged(share string, addr []byte, next []origin.Version) er
 			}
 		}
 	}
-	if now.identity != nil && (before == nil || before.identity == nil || before.identity.Name != now.identity.Name) {
+	if now.identity != nil && (before == nil || !sameKeys(before.identity, now.identity)) {
 		return t.buildPhysical(now)
 	}
 	return nil
+}
+
+// sameKeys reports whether two indexes, or none, give a record the same key
+// under the same name.
+func sameKeys(a, b *index) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Name == b.Name && slices.Equal(a.Components, b.Components) && a.Collation == b.Collation
 }
 
 // eachVisible visits the visible versions of a file's registers.
@@ -478,7 +503,7 @@ func (t *tx) buildPhysical(f *file) error {
 	}
 	f.stat.foreign.Store(0)
 	return eachRecord(t.r, f.id, func(addr []byte, v *origin.Version) error {
-		t.foreign(f, addr, 1)
+		t.foreign(f, addr, v.Data, 1)
 		return t.b.Set(appendPhysicalKey(nil, f.id, v.Birth, addr), nil, nil)
 	})
 }

@@ -99,6 +99,9 @@ type Engine struct {
 	full atomic.Bool  // local writes to shared files get e$disk_full
 	slow atomic.Int64 // nanoseconds that each of them waits
 	open atomic.Int64 // transactions
+	// ownInterval is how many nanoseconds a change of a file of no share may be
+	// answered before it is flushed; 0: it is flushed first.
+	ownInterval atomic.Int64
 
 	// epoch rises with what changes files otherwise than by batches of txns; see
 	// kept.go.
@@ -235,6 +238,11 @@ func (e *Engine) SetFull(full bool) { e.full.Store(full) }
 // SetSlow has each local write of records to shared files wait before it is
 // made; 0: none. Remote txns do not wait.
 func (e *Engine) SetSlow(d time.Duration) { e.slow.Store(int64(d)) }
+
+// SetOwnInterval has changes of files of no share answered at once and flushed
+// so often, as a share's interval does; 0: they are flushed before their answer,
+// as they are after the start.
+func (e *Engine) SetOwnInterval(d time.Duration) { e.ownInterval.Store(int64(d)) }
 
 // slowDown is the wait of SetSlow.
 func (e *Engine) slowDown(ctx context.Context, r *request) error {

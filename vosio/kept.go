@@ -46,18 +46,29 @@ func (p *Process) scanner(x *port, f *file, ix *index) (s *scanner, free func() 
 		}
 		p.letGo(x)
 	}
-	if s, err = p.e.scan(v, f, ix); err != nil {
+	keep := v == pebble.Reader(p.e.db) && !p.e.cfg.Inline
+	if keep && p.e.keeps.Add(1) > maxKept {
+		p.e.keeps.Add(-1)
+		keep = false
+	}
+	if keep && f.addressed(ix) {
+		s, err = p.e.walker(f, ix)
+	} else {
+		s, err = p.e.scan(v, f, ix)
+	}
+	if err != nil {
+		if keep {
+			p.e.keeps.Add(-1)
+		}
 		return nil, nil, err
 	}
 	s.stable, s.below = x.stable, x.below
-	if v != pebble.Reader(p.e.db) || p.e.cfg.Inline {
+	x.room.many = true
+	s.room = &x.room
+	if !keep {
 		return s, s.Close, nil
 	}
-	if p.e.keeps.Add(1) > maxKept {
-		p.e.keeps.Add(-1)
-		return s, s.Close, nil
-	}
-	if !s.direct {
+	if !s.direct && !s.walk {
 		// Its registers come in mostly rising order too.
 		prefix := appendFileKey(nil, keyRegister, f.id)
 		if s.registers, err = s.it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)}}); err != nil {

@@ -72,8 +72,7 @@ func (p *Process) locate(x *port, f *file, ix *index, key []byte, relation int) 
 	if !ok {
 		return nil, nil, fmt.Errorf("%s, index %s, key %q: %w", x.path, ix.Name, key, call.RecordNotFound)
 	}
-	r := *s.record()
-	return &r, s.spot(), nil
+	return s.room.rec(s.record()), s.spot(), nil
 }
 
 // keyed finds the open port, file, index and key of a keyed read or position.

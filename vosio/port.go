@@ -52,6 +52,7 @@ type port struct {
 	cur        *rec
 	positioned bool
 	kept       *keptScanner // nil: none
+	room       room         // of what it has read
 	next       nextPlace
 	// What reads of this port showed, by register, until written: of late, and
 	// before that.

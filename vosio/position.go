@@ -66,8 +66,7 @@ func (p *Process) seek(x *port, f *file, ix *index, n nextPlace) (*rec, spot, er
 	if !ok {
 		return nil, nil, s.Err()
 	}
-	r := *s.record()
-	return &r, s.spot(), nil
+	return s.room.rec(s.record()), s.spot(), nil
 }
 
 // take makes a record the current one, as a read does: the next is its
@@ -91,7 +90,10 @@ func (p *Process) noteRead(f *file, r *rec) {
 // give puts a record into a reply.
 func give(q *call.Request, r *call.Reply, x *rec) error {
 	r.Length = len(x.data)
-	r.Data = slices.Clone(x.data) // the caller's; the port keeps its own
+	r.Data = append(r.Room[:0], x.data...) // the caller's; the port keeps its own
+	if r.Data == nil {
+		r.Data = []byte{}
+	}
 	if n, ok := record.Number(x.addr); ok {
 		r.Number = int64(n)
 	}
@@ -138,11 +140,12 @@ func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, fi
 		if err != nil {
 			return nil, err
 		}
-		now, ok := *r, true
+		now, ok := r, true
 		if again || was != p.e.moment(f) || r.data == nil {
-			now, ok, err = p.e.record(p.view(f), f, r.addr)
+			now = new(rec)
+			*now, ok, err = p.e.record(p.view(f), f, r.addr)
 			if ok && err == nil {
-				ok, err = p.e.stillAt(p.view(f), f, ix, &now, at)
+				ok, err = p.e.stillAt(p.view(f), f, ix, now, at)
 			}
 		}
 		free()
@@ -155,10 +158,10 @@ func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, fi
 			}
 			continue
 		}
-		x.take(&now, at)
-		x.show(&now)
-		p.noteRead(f, &now)
-		return &now, nil
+		x.take(now, at)
+		x.show(now)
+		p.noteRead(f, now)
+		return now, nil
 	}
 }
 

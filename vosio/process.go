@@ -147,7 +147,7 @@ func init() {
 
 // Do implements call.Caller. Its error says that the outcome is not known.
 func (p *Process) Do(ctx context.Context, q *call.Request, r *call.Reply) error {
-	*r = call.Reply{}
+	*r = call.Reply{Room: r.Room}
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	if p.closed {
@@ -240,7 +240,7 @@ func (p *Process) answer(ctx context.Context, r *call.Reply, err error) error {
 func (p *Process) fail(r *call.Reply, err error) {
 	c := call.CodeOf(err)
 	if c != call.LongRecord && c != call.DurableHere {
-		*r = call.Reply{}
+		*r = call.Reply{Room: r.Room}
 	}
 	r.Code, r.Text = c, err.Error()
 }

@@ -530,7 +530,7 @@ func (i *Install) build(f *file) error {
 	err := eachRecord(i.e.db, f.id, func(addr []byte, v *origin.Version) error {
 		st.records.Add(1)
 		st.bytes.Add(int64(len(v.Data)))
-		t.foreign(f, addr, 1)
+		t.foreign(f, addr, v.Data, 1)
 		for _, x := range f.indexes {
 			t.keys[0] = x.AppendKeyOf(t.keys[0][:0], v.Data)
 			if x.IsNull(t.keys[0]) {

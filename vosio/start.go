@@ -34,7 +34,7 @@ type started struct {
 // to the process from here on. done may be called by any goroutine, before Start
 // returns too; it must not block, nor call the process.
 func (p *Process) Start(ctx context.Context, q *call.Request, r *call.Reply, done func(error)) {
-	*r = call.Reply{}
+	*r = call.Reply{Room: r.Room}
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	if p.closed {

@@ -44,10 +44,14 @@ type Request struct {
 // undefined, except that e$long_record has what fits, and e$durable_here of a
 // receive has the message.
 type Reply struct {
-	Code   Code     // c
-	Text   string   // t: what went wrong, for people
-	Port   int      // p
-	Data   []byte   // d
+	Code Code   // c
+	Text string // t: what went wrong, for people
+	Port int    // p
+	Data []byte // d
+	// Room, if the caller gives it, is what Data of a record that is read goes
+	// into, as far as it has room: a caller that gives each reply the Data of the
+	// one before has no more allocated for it.
+	Room   []byte
 	Length int      // l: true length of a record
 	Number int64    // u: record number, or count
 	Key    []byte   // k
