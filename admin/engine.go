@@ -9,6 +9,10 @@ type Engine interface {
 	Status(ctx context.Context) (*Status, error)
 	Links(ctx context.Context) ([]Link, error)
 	SetLink(ctx context.Context, c LinkChange) error
+	Clock(ctx context.Context) (*Clock, error)
+	// ReleaseStamps lets through what waits of a module for the time of its
+	// stamps, at all members in reach: a Precondition error if nothing does.
+	ReleaseStamps(ctx context.Context, r StampRelease) (*StampsReleased, error)
 	CreateToken(ctx context.Context, r TokenRequest) (*Token, error)
 	// Leave takes this module out of the mesh. Undelivered changes are a
 	// Precondition error unless acceptLoss.

@@ -68,6 +68,8 @@ var (
 	descLinkIn      = desc("link_received_bytes_total", "Bytes of entries pulled from the peer.", "peer")
 	descLinkOut     = desc("link_sent_bytes_total", "Bytes of entries served to the peer.", "peer")
 	descClock       = desc("link_clock_offset_seconds", "The peer's clock less ours.", "peer")
+	descClockMedian = desc("clock_offset_seconds", "The neighbours' clocks, by their median, less ours.")
+	descClockHeld   = desc("clock_held_streams", "Streams that wait here for the time of their stamps.")
 )
 
 // Describe implements prometheus.Collector; what there is depends on the mesh.
@@ -116,6 +118,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descLoops, float64(s.Duplicates))
 	counter(descBeyond, float64(s.Beyond))
 	gauge(descRSS, s.ResidentMB*(1<<20))
+	figure(descClockMedian, s.ClockMS, .001)
+	gauge(descClockHeld, float64(s.ClockHeld))
 	for _, x := range s.Streams {
 		number(descWritten, x.Written, x.Stream)
 		number(descReceived, x.Received, x.Stream)

@@ -28,8 +28,12 @@ func (nothing) SetLink(context.Context, LinkChange) error                 { retu
 func (nothing) CreateToken(context.Context, TokenRequest) (*Token, error) { return nil, errNothing }
 func (nothing) Leave(context.Context, bool) error                         { return errNothing }
 func (nothing) FileStats(context.Context, string) (*FileStats, error)     { return nil, errNothing }
-func (nothing) TakeOver(context.Context) error                            { return errNothing }
-func (nothing) ControlText(context.Context) (*ControlText, error)         { return nil, errNothing }
+func (nothing) Clock(context.Context) (*Clock, error)                     { return nil, errNothing }
+func (nothing) ReleaseStamps(context.Context, StampRelease) (*StampsReleased, error) {
+	return nil, errNothing
+}
+func (nothing) TakeOver(context.Context) error                    { return errNothing }
+func (nothing) ControlText(context.Context) (*ControlText, error) { return nil, errNothing }
 func (nothing) ControlPlan(context.Context, ControlChange) (*ControlPlan, error) {
 	return nil, errNothing
 }
@@ -94,6 +98,7 @@ func (nothing) Forward(context.Context, string, Caller, string) (*Forwarded, err
 // inputs are what routes need to be asked properly.
 var inputs = map[string]string{
 	"set-link":            `{"a":"%east#m1","b":"%west#m1","paused":true}`,
+	"release-stamps":      `{"module":"%west#m1"}`,
 	"create-token":        `{}`,
 	"leave":               `{}`,
 	"plan-control":        `{"text":""}`,

@@ -61,6 +61,14 @@ func (a *API) routes() {
 			return &empty{}, e.SetLink(ctx, in.Body)
 		})
 
+	register(a, get("clock", "/v1/clock", "The module's clock, those of its neighbours, and what waits for the time of its stamps", Viewer), nil,
+		func(ctx context.Context, _ *atModule) (*Clock, error) { return e.Clock(ctx) })
+	register(a, change("release-stamps", http.MethodPost, "/v1/clock/release", "Let through, at all members, what waits of a module for the time of its stamps", Operator),
+		func(in *struct{ Body StampRelease }) string { return in.Body.Module },
+		func(ctx context.Context, in *struct{ Body StampRelease }) (*StampsReleased, error) {
+			return e.ReleaseStamps(ctx, in.Body)
+		})
+
 	register(a, change("create-token", http.MethodPost, "/v1/tokens", "Make a token that admits one module", Admin),
 		func(in *struct{ Body TokenRequest }) string { return in.Body.Role },
 		func(ctx context.Context, in *struct{ Body TokenRequest }) (*Token, error) {

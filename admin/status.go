@@ -17,6 +17,8 @@ type Status struct {
 	Control     uint64         `json:"control_index"`
 	Epoch       uint64         `json:"policy_epoch"`
 	Alarms      []string       `json:"alarms"`
+	ClockMS     *float64       `json:"clock_offset_ms"` // the neighbours' clocks, by their median, less ours; null: unknown
+	ClockHeld   int            `json:"clock_held"`      // streams that wait here for the time of their stamps
 	Streams     []StreamStatus `json:"streams"`
 	Members     []MemberStatus `json:"members"`
 	Conflicts   int            `json:"open_conflicts"`

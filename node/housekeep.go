@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -19,7 +18,6 @@ import (
 const (
 	journalPin  = 8 << 30 // bytes of entries kept for members that lack them
 	journalKeep = 1 << 30 // bytes of entries kept although all members hold them
-	clockAlarm  = 500 * time.Millisecond
 )
 
 // housekeep drops settled tombstones, lets go of held journal, watches the
@@ -40,7 +38,7 @@ func (n *Node) housekeep() {
 		if i%5 == 0 {
 			n.prune()
 		}
-		if i%10 == 2 {
+		if i%10 == 2 || n.clockUnsure() {
 			n.compareClocks()
 		}
 	}
@@ -258,38 +256,6 @@ func (n *Node) prune() {
 			if err := n.eng.PruneImages(e.Stream, upto); err != nil {
 				n.log.Warn("before-images were not pruned", "stream", n.streamName(e.Stream), "err", err)
 			}
-		}
-	}
-}
-
-// serveClock answers with this module's wall clock, in unix microseconds.
-func (n *Node) serveClock(context.Context, origin.Module, []byte) ([]byte, error) {
-	return json.Marshal(time.Now().UnixMicro())
-}
-
-func (n *Node) compareClocks() {
-	for _, p := range n.peers() {
-		ctx, cancel := context.WithTimeout(n.ctx, 2*time.Second)
-		began := time.Now()
-		b, err := n.mesh.Call(ctx, p, "clock", nil)
-		rtt := time.Since(began)
-		cancel()
-		var us int64
-		if err != nil || json.Unmarshal(b, &us) != nil {
-			continue
-		}
-		off := time.UnixMicro(us).Sub(began.Add(rtt / 2))
-		n.mu.Lock()
-		if n.offsets == nil {
-			n.offsets = map[origin.Module]time.Duration{}
-		}
-		n.offsets[p] = off
-		n.mu.Unlock()
-		key := "clock of module " + n.moduleName(p)
-		if (off-rtt/2).Abs() > clockAlarm && off.Abs() > clockAlarm {
-			n.alarm(key, fmt.Sprintf("it shows %s, ours %s: they differ by %v", time.UnixMicro(us).UTC().Format(time.RFC3339Nano), time.Now().UTC().Format(time.RFC3339Nano), off.Round(time.Millisecond)))
-		} else {
-			n.clearAlarm(key)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"drmesh/admin"
-	"drmesh/origin"
 	"drmesh/vosio/call"
 )
 
@@ -178,16 +176,4 @@ func TestTombstonesWaitForWhoIsAway(t *testing.T) {
 	if l := sameConflicts(t, nodes); len(l) != 5 {
 		t.Errorf("%d conflicts, 5 records were rewritten at west and deleted at east: %+v", len(l), l)
 	}
-}
-
-// TestAClockThatIsOff gives a neighbour a wrong clock: an alarm tells, and
-// local work goes on. A txn from far in the future is held in its stream.
-func TestAClockThatIsOff(t *testing.T) {
-	t.Parallel()
-	nodes := meshReady(t, "%east#m1", "%west#m1")
-	nodes[1].mesh.HandleRPC("clock", func(context.Context, origin.Module, []byte) ([]byte, error) {
-		return json.Marshal(time.Now().Add(time.Hour).UnixMicro())
-	})
-	eventually(t, "an alarm tells of the clock", func() bool { return hasAlarm(t, nodes[0], "clock of module %west#m1", "differ by") })
-	works(t, nodes, "anyway")
 }

@@ -28,8 +28,8 @@ func (e engine) Links(context.Context) ([]admin.Link, error) {
 			l.LastError = ps.LastError.Error()
 		}
 		n.mu.Lock()
-		if off, ok := n.offsets[m]; ok {
-			l.ClockMS = ptr(float64(off.Microseconds()) / 1000)
+		if o, ok := n.offsets[m]; ok {
+			l.ClockMS = ptr(float64(o.off.Microseconds()) / 1000)
 		}
 		n.mu.Unlock()
 		out = append(out, l)

@@ -39,6 +39,8 @@ type Node struct {
 	log       *slog.Logger
 	db        *pebble.DB
 	j         *journal.Journal
+	wall      func() time.Time
+	agreed    bool // some neighbour has shown the time; owned by housekeep
 	clock     *clock.Clock
 	heads     *heads
 	ctl       *plane
@@ -106,7 +108,9 @@ type Node struct {
 	paused      map[origin.Module]bool
 	sealed      map[origin.Module]bool // of departures under way; owned by controlLoop
 	rules       *rules
-	offsets     map[origin.Module]time.Duration
+	offsets     map[origin.Module]offset
+	far         map[origin.Stream]*apply.Far   // streams that wait for their stamps' time
+	released    map[origin.Stream]origin.Stamp // that an operator let through, up to here
 	seen        seenSwitch
 	others      map[origin.Module]control.Relation // modules of another lineage that were met
 	lacksTables uint64                             // the greatest policy epoch that a received txn named and that was not known
@@ -118,6 +122,10 @@ type alarm struct {
 	text string
 	at   time.Time
 }
+
+// walls has wall clocks of modules, by name, that are not the machine's: of
+// tests.
+var walls sync.Map
 
 // controlPace is that of the control group. It is never written but by tests,
 // before any node runs: the race detector starves a machine of few cores so
@@ -203,7 +211,18 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.clock = clock.New(nil, max(n.j.LastStamp(), ceiling))
+	own, foreign := n.j.Stamps(d.Number)
+	n.wall = time.Now
+	if w, ok := walls.Load(d.Module); ok {
+		n.wall = w.(func() time.Time)
+	}
+	n.clock = clock.New(n.wall, clock.Last(n.wall(), ceiling, own, foreign))
+	if err := n.loadClock(); err != nil {
+		return nil, err
+	}
+	if ceiling > 0 {
+		n.clock.Doubt(ceiling) // until a neighbour has shown the time
+	}
 	n.heads = newHeads(n.db, n.j, n.clock, d.key, ceiling)
 	if err := d.takeFollow(); err != nil {
 		return nil, err
@@ -253,7 +272,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	n.applier = apply.New(apply.Config{Engine: n.eng, Applied: n.j.Tails().Context(),
 		Comes: func(s origin.Stream) bool { return (*n.wants.Load())(s) },
 		Carry: func(origin.Stream) bool { return false },
-		Ahead: func(s origin.Stamp) time.Duration { return time.Until(s.Time()) - clock.MaxAhead },
+		Far:   n.tooFar,
 		End: func(s origin.Stream) (origin.Seq, bool) {
 			p, ok := n.ctl.state().End(s)
 			return p.Seq, ok
@@ -347,6 +366,7 @@ func (n *Node) durable(v []origin.StreamPosition) {
 // sick is told by the applier that a stream is held, or goes on.
 func (n *Node) sick(s origin.Stream, err error) {
 	key := "stream " + n.streamName(s) + " is held"
+	n.noteFar(s, err)
 	if err == nil {
 		n.clearAlarm(key)
 		return
@@ -479,6 +499,7 @@ func (n *Node) openMesh() {
 	n.mesh.HandleRPC("account", n.serveAccount)
 	n.mesh.HandleRPC("pause", n.servePause)
 	n.mesh.HandleRPC("clock", n.serveClock)
+	n.mesh.HandleRPC("release stamps", n.serveRelease)
 	n.mesh.HandleRPC("control", n.serveControl)
 	n.mesh.HandleRPC("published", n.servePublished)
 	n.mesh.HandleRPC("own head", n.serveOwnHead)

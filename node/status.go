@@ -63,6 +63,12 @@ func (e engine) Status(ctx context.Context) (*admin.Status, error) {
 		s.Members = append(s.Members, x)
 	}
 	s.Streams = n.streamStatus(st)
+	if off, ok := n.median(n.peers()); ok {
+		s.ClockMS = ptr(float64(off.Microseconds()) / 1000)
+	}
+	n.mu.Lock()
+	s.ClockHeld = len(n.far)
+	n.mu.Unlock()
 	c, err := n.inboxes.count(n)
 	if err != nil {
 		return nil, err

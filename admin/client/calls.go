@@ -33,6 +33,16 @@ func (c *Client) SetLink(ctx context.Context, l admin.LinkChange) error {
 	return c.do(ctx, http.MethodPost, "/v1/links", nil, l, nil)
 }
 
+// ClockOf gives a module's clock, and those of its neighbours.
+func (c *Client) ClockOf(ctx context.Context, module string) (*admin.Clock, error) {
+	return ask[*admin.Clock](ctx, c, "/v1/clock", at(module))
+}
+
+// ReleaseStamps lets through what waits of a module for the time of its stamps.
+func (c *Client) ReleaseStamps(ctx context.Context, r admin.StampRelease) (*admin.StampsReleased, error) {
+	return tell[*admin.StampsReleased](ctx, c, "/v1/clock/release", r)
+}
+
 // CreateToken makes a token that admits one module.
 func (c *Client) CreateToken(ctx context.Context, r admin.TokenRequest) (*admin.Token, error) {
 	return tell[*admin.Token](ctx, c, "/v1/tokens", r)

@@ -36,6 +36,12 @@ var funcs = template.FuncMap{
 		}
 		return fmt.Sprintf("%.1f ms", *v)
 	},
+	"offset": func(v *float64) string {
+		if v == nil {
+			return "unknown"
+		}
+		return fmt.Sprintf("%+.1f ms", *v)
+	},
 	"bytes": func(v *uint64) string {
 		switch {
 		case v == nil:

@@ -32,6 +32,7 @@ type arrow struct {
 	Path     string
 	Note     string // for who hovers or reads it
 	RTTMS    *float64
+	ClockMS  *float64
 	HeardS   *float64
 	Received *int64 // txns, since To started
 }
@@ -69,9 +70,9 @@ func draw(m *admin.MeshView) worldMap {
 			if !ok {
 				continue
 			}
-			a := arrow{From: l.Peer, To: v.Module, State: l.State, Path: curve(from, to), RTTMS: l.RTTMS, HeardS: l.HeardS, Received: &l.Received}
+			a := arrow{From: l.Peer, To: v.Module, State: l.State, Path: curve(from, to), RTTMS: l.RTTMS, ClockMS: l.ClockMS, HeardS: l.HeardS, Received: &l.Received}
 			if v.Problem != nil {
-				a.State, a.RTTMS, a.HeardS, a.Received = "unknown", nil, nil, nil
+				a.State, a.RTTMS, a.ClockMS, a.HeardS, a.Received = "unknown", nil, nil, nil, nil
 			}
 			a.Note = fmt.Sprintf("%s to %s: %s", a.From, a.To, a.State)
 			w.Arrows = append(w.Arrows, a)

@@ -38,6 +38,9 @@ func judge(v *look) verdict {
 		case "joining":
 			watch = append(watch, x.Module+" waits for the state of a neighbour")
 		}
+		if n := x.Status.ClockHeld; n > 0 {
+			watch = append(watch, fmt.Sprintf("%d %s at %s for the time of %s stamps", n, plural(n, "stream waits", "streams wait"), x.Module, plural(n, "its", "their")))
+		}
 		for _, l := range x.Links {
 			pair := []string{min(x.Module, l.Peer), max(x.Module, l.Peer)}
 			name := strings.Join(pair, " - ")

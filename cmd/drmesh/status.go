@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,6 +124,13 @@ func showStatus(t *table, s *admin.Status) {
 	}
 	t.row("control", "leader "+leader+", "+quorum+", policy epoch "+cell(s.Epoch)+lineage)
 	t.row("inboxes", cell(s.Conflicts)+" open conflicts, "+cell(s.Withheld)+" withheld, "+cell(s.Parked)+" parked, "+cell(s.Lost)+" lost transactions")
+	if s.ClockMS != nil {
+		held := ""
+		if s.ClockHeld > 0 {
+			held = ", " + cell(s.ClockHeld) + " streams wait for the time of their stamps: drmesh clock ls"
+		}
+		t.row("clock", "the neighbours show "+strconv.FormatFloat(*s.ClockMS, 'f', 1, 64)+" ms more"+held)
+	}
 	if s.Beyond > 0 {
 		t.row("dropped", cell(s.Beyond)+" txns that came and lie beyond the end of their stream")
 	}

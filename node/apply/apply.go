@@ -47,10 +47,10 @@ type Config struct {
 	// Ready tells whether a policy epoch is known here. A txn of an unknown
 	// one holds its stream until Retry.
 	Ready func(policy uint64) bool
-	// Ahead tells how far a stamp lies ahead of what this module follows; 0 or
-	// less: not. A txn from the future holds its stream until Retry finds that
-	// the time has come.
-	Ahead func(origin.Stamp) time.Duration
+	// Far tells how far a txn is stamped ahead of the time here, and whether
+	// that is too far to be taken. Such a txn holds its stream until Retry finds
+	// that the time has come, or that somebody let it through.
+	Far func(origin.Stream, origin.Stamp) (ahead time.Duration, far bool)
 	// Hold tells whether a txn has to wait for a program here; if so, wake is
 	// called once when it may be asked again, by any goroutine. However often
 	// it says so, a txn is held for maxHold at most; its stream with it, and no
@@ -60,6 +60,17 @@ type Config struct {
 	// Sick is told when a stream is held for what this module does not
 	// understand; nil error: it goes on.
 	Sick func(s origin.Stream, err error)
+}
+
+// Far is why a stream is held whose next txn is stamped in the future.
+type Far struct {
+	Dot   origin.Dot
+	Stamp origin.Stamp
+	Ahead time.Duration // of the time here when it came
+}
+
+func (f *Far) Error() string {
+	return fmt.Sprintf("apply %v: it is stamped %v ahead of the time here: a clock is wrong, there or here", f.Dot, f.Ahead.Round(time.Millisecond))
 }
 
 // Applier is the sink of all received txns.
@@ -85,7 +96,7 @@ type Applier struct {
 	gate   *causal.Gate // owned by the goroutine
 	held   map[origin.Stream][]item
 	since  map[origin.Stream]time.Time // of streams that Hold holds back: since when
-	sicken map[origin.Stream]bool
+	sicken map[origin.Stream]sickness
 	broken map[origin.Stream]bool // an entry could not be read: nothing behind it is taken
 	sealed map[origin.Module]origin.Context
 }
@@ -125,7 +136,7 @@ type item struct {
 // New starts an applier.
 func New(cfg Config) *Applier {
 	a := &Applier{cfg: cfg, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]bool{}, broken: map[origin.Stream]bool{}, since: map[origin.Stream]time.Time{}, sealed: map[origin.Module]origin.Context{}}
+		held: map[origin.Stream][]item{}, sicken: map[origin.Stream]sickness{}, broken: map[origin.Stream]bool{}, since: map[origin.Stream]time.Time{}, sealed: map[origin.Module]origin.Context{}}
 	maps.Copy(a.sealed, cfg.Sealed)
 	a.gate = a.newGate(cfg.Applied)
 	go a.loop()
@@ -400,26 +411,53 @@ func (a *Applier) take(r run) {
 	}
 }
 
+// sickness is why a stream is held.
+type sickness uint8
+
+const (
+	well    sickness = iota
+	unknown          // what it brings is not understood here, or not yet
+	early            // it is stamped in the future
+)
+
+// sick tells once of each kind.
 func (a *Applier) sick(s origin.Stream, err error) {
-	if !a.sicken[s] {
-		a.sicken[s] = true
-		if a.cfg.Sick != nil {
-			a.cfg.Sick(s, err)
-		}
+	kind := unknown
+	if _, ok := err.(*Far); ok {
+		kind = early
+	}
+	if a.sicken[s] == kind {
+		return
+	}
+	a.well(s)
+	a.sicken[s] = kind
+	if a.cfg.Sick != nil {
+		a.cfg.Sick(s, err)
+	}
+}
+
+// well tells that a stream goes on.
+func (a *Applier) well(s origin.Stream) {
+	if a.sicken[s] == well {
+		return
+	}
+	delete(a.sicken, s)
+	if a.cfg.Sick != nil {
+		a.cfg.Sick(s, nil)
 	}
 }
 
 func (a *Applier) offer(it item) {
 	s := it.txn.Dot.Stream
-	ahead := time.Duration(0)
-	if a.cfg.Ahead != nil {
-		ahead = a.cfg.Ahead(it.txn.Stamp)
+	ahead, far := time.Duration(0), false
+	if a.cfg.Far != nil {
+		ahead, far = a.cfg.Far(s, it.txn.Stamp)
 	}
-	if len(a.held[s]) > 0 || ahead > 0 || !a.cfg.Ready(it.txn.Policy) {
+	if len(a.held[s]) > 0 || far || !a.cfg.Ready(it.txn.Policy) {
 		switch {
 		case len(a.held[s]) > 0:
-		case ahead > 0:
-			a.sick(s, fmt.Errorf("apply %v: it is stamped %v beyond what this module follows: a clock is wrong, there or here", it.txn.Dot, ahead.Round(time.Millisecond)))
+		case far:
+			a.sick(s, &Far{it.txn.Dot, it.txn.Stamp, ahead})
 		default:
 			a.sick(s, fmt.Errorf("apply %v: policy epoch %d is not known here yet", it.txn.Dot, it.txn.Policy))
 		}
@@ -428,12 +466,7 @@ func (a *Applier) offer(it item) {
 	}
 	switch a.gate.Offer(causal.Item{Dot: it.txn.Dot, Context: it.txn.Context, Bytes: len(it.bytes), Opaque: it}) {
 	case causal.Held:
-		if a.sicken[s] {
-			delete(a.sicken, s)
-			if a.cfg.Sick != nil {
-				a.cfg.Sick(s, nil)
-			}
-		}
+		a.well(s)
 	case causal.Duplicate:
 		a.Duplicates.Add(1)
 		it.lease.done(1)

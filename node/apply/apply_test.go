@@ -356,7 +356,7 @@ epoch 2
 
 		{name: "a stamp from the future holds its stream until its time", transcript: `
 deliver m2 after 0: stamp=5, stamp=500, stamp=6
--> applied m2:1; told m2 apply m2.1/g1:2: it is stamped 1h0m0s beyond what this module follows: a clock is wrong, there or here
+-> applied m2:1; told m2 apply m2.1/g1:2: it is stamped 1h0m0s ahead of the time here: a clock is wrong, there or here
 epoch 1
 ->
 time
@@ -491,13 +491,10 @@ deliver m2 after 1: ,
 						q, ok := b.ends[s.Module]
 						return q, ok
 					},
-					Ahead: func(s origin.Stamp) time.Duration {
+					Far: func(_ origin.Stream, s origin.Stamp) (time.Duration, bool) {
 						b.mu.Lock()
 						defer b.mu.Unlock()
-						if s > 100 {
-							return b.ahead
-						}
-						return 0
+						return b.ahead, s > 100 && b.ahead > 0
 					},
 					Logger: slog.New(slog.DiscardHandler),
 					Sick: func(s origin.Stream, err error) {

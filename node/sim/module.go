@@ -129,7 +129,8 @@ func (m *module) start() error {
 		m.ceiling = origin.Stamp(binary.BigEndian.Uint64(v))
 		closer.Close()
 	}
-	m.clock = clock.New(m.wall, max(m.j.LastStamp(), m.ceiling))
+	own, foreign := m.j.Stamps(m.number())
+	m.clock = clock.New(m.wall, clock.Last(m.wall(), m.ceiling, own, foreign))
 	m.eng, err = vosio.Open(vosio.Config{DB: db, Journal: m.j, Clock: m.clock, Rules: m.rules, Self: m.number(), Name: m.name,
 		Decide: m.decide, Inline: true})
 	if err != nil {

@@ -81,3 +81,96 @@ func TestNoStampTwice(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestAClockAheadOfAllOthersStampsByTheirs(t *testing.T) {
+	h := &hand{at(10_000_000)}
+	c := New(h.read, 0)
+	if c.Agree(9 * time.Second) {
+		t.Error("nine seconds changed the time")
+	}
+	if x := c.Next(); x != origin.MakeStamp(10_000_000, 0) {
+		t.Errorf("nine seconds ahead: %v", x)
+	}
+	if !c.Agree(time.Hour) {
+		t.Error("an hour changed nothing")
+	}
+	if x := c.Next(); x != origin.MakeStamp(10_000_000, 1) {
+		t.Errorf("no stamp goes back: %v", x)
+	}
+	if ahead := c.Ahead(origin.MakeStamp(10_000_000, 0)); ahead != time.Hour {
+		t.Errorf("our own stamps of before are %v ahead", ahead)
+	}
+	h.now = at(10_000_000 + 3_600_000 + 5)
+	if x := c.Next(); x != origin.MakeStamp(10_000_005, 0) {
+		t.Errorf("an hour later: %v", x)
+	}
+	c.Agree(0) // it was set
+	if x := c.Next(); x != origin.MakeStamp(13_600_005, 0) {
+		t.Errorf("after it was set: %v", x)
+	}
+}
+
+func TestALeapDoesNotCountUntilPeersConfirmIt(t *testing.T) {
+	h := &hand{at(10_000_000)}
+	passed := time.Duration(0)
+	c := New(h.read, 0)
+	c.steady = func(time.Time) time.Duration { return passed }
+	h.now, passed = at(10_000_000+365*24*3_600_000+7), 7*time.Millisecond
+	if x := c.Next(); x != origin.MakeStamp(10_000_007, 0) {
+		t.Errorf("a year was leapt to: %v", x)
+	}
+	if _, leap := c.Off(); leap != 365*24*time.Hour {
+		t.Errorf("the leap is %v", leap)
+	}
+	passed = 0
+	c.Agree(0) // the others show the same: the machine had slept
+	if x := c.Next(); x.Millis() != uint64(h.now.UnixMilli()) {
+		t.Errorf("confirmed: %v", x)
+	}
+	if _, leap := c.Off(); leap != 0 {
+		t.Errorf("confirmed, and still %v", leap)
+	}
+}
+
+func TestAStartIsAboveWhatWasFollowedAndNoMore(t *testing.T) {
+	s := func(ms uint64) origin.Stamp { return origin.MakeStamp(ms, 0) }
+	for _, c := range []struct {
+		what         string
+		now          int64
+		ceiling, own origin.Stamp
+		foreign      []origin.Stamp
+		want         origin.Stamp
+	}{
+		{"nothing", 1_000_000, 0, 0, nil, 0},
+		{"what others wrote", 1_000_000, s(900_000), s(800_000), []origin.Stamp{s(1_005_000)}, s(1_005_000)},
+		{"our own, whatever the time", 1_000_000, s(900_000), s(5_000_000), nil, s(5_000_000)},
+		{"a floor that was promised", 1_000_000, s(7_000_000), s(800_000), nil, s(7_000_000)},
+		{"one that was let through from the future", 1_000_000, s(900_000), s(800_000), []origin.Stamp{s(950_000), s(9_000_000)}, s(950_000)},
+		{"the wall clock was set back", 1_000_000, s(5_000_000), s(800_000), []origin.Stamp{s(5_004_000)}, s(5_004_000)},
+	} {
+		if got := Last(at(c.now), c.ceiling, c.own, c.foreign); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+	}
+}
+
+func TestAStartDoubtsItsClockUntilSomebodyShowsTheTime(t *testing.T) {
+	h := &hand{at(10_000_000)}
+	c := New(h.read, 0)
+	c.Doubt(origin.MakeStamp(6_400_000, 0)) // an hour before: it was down, or the clock is wrong
+	h.now = at(10_000_003)
+	if x := c.Next(); x != origin.MakeStamp(6_400_003, 0) {
+		t.Errorf("in doubt: %v", x)
+	}
+	theirs := origin.MakeStamp(9_999_000, 0)
+	if _, refused := c.Observe(theirs); refused {
+		t.Error("what another has stamped and the wall clock shows was refused")
+	}
+	if x := c.Next(); x != theirs+1 {
+		t.Errorf("after a stamp of another: %v", x)
+	}
+	c.Agree(0)
+	if x := c.Next(); x != origin.MakeStamp(10_000_003, 0) {
+		t.Errorf("confirmed: %v", x)
+	}
+}

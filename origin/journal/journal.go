@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -216,6 +217,22 @@ func (j *Journal) LastStamp() origin.Stamp {
 		m = max(m, t.stamp)
 	}
 	return m
+}
+
+// Stamps gives the greatest stamp of a module's own streams, and those of the
+// last txns of all others.
+func (j *Journal) Stamps(self origin.Module) (own origin.Stamp, others []origin.Stamp) {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	for s, t := range j.tails {
+		if s.Module == self {
+			own = max(own, t.stamp)
+		} else {
+			others = append(others, t.stamp)
+		}
+	}
+	slices.Sort(others)
+	return own, others
 }
 
 // Stamp is the stamp of a stream's last txn.
