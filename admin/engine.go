@@ -51,6 +51,10 @@ type Engine interface {
 	RetryParked(ctx context.Context, id string) ([]Parked, error)
 	// Account counts at one vector of all members, or here alone.
 	Account(ctx context.Context, r AccountRequest) (*Account, error)
+	// Prove says of each share whether the modules hold the same; it changes
+	// nothing. LastProof is what the last one at this module said.
+	Prove(ctx context.Context, r ProofRequest) (*Proof, error)
+	LastProof(ctx context.Context) (*Proof, error)
 	// Ready tells whether the module is ready for calls, write or
 	// failover-target, and why not.
 	Ready(ctx context.Context, what, group string) (*Readiness, error)

@@ -57,6 +57,8 @@ func (nothing) Resolve(context.Context, ConflictDecision, string) (*Conflict, er
 func (nothing) Parked(context.Context) ([]Parked, error)                  { return nil, errNothing }
 func (nothing) ParkedVersion(context.Context, string) (*Parked, error)    { return nil, errNothing }
 func (nothing) RetryParked(context.Context, string) ([]Parked, error)     { return nil, errNothing }
+func (nothing) Prove(context.Context, ProofRequest) (*Proof, error)       { return nil, errNothing }
+func (nothing) LastProof(context.Context) (*Proof, error)                 { return nil, errNothing }
 func (nothing) Account(context.Context, AccountRequest) (*Account, error) { return nil, errNothing }
 func (nothing) Ready(context.Context, string, string) (*Readiness, error) { return nil, errNothing }
 func (nothing) Groups(context.Context) ([]Group, error)                   { return nil, errNothing }
@@ -105,6 +107,7 @@ var inputs = map[string]string{
 	"apply-control":       `{"text":""}`,
 	"caught-up":           `{}`,
 	"run-account":         `{}`,
+	"prove":               `{}`,
 	"bench":               `{"file":"f","callers":1,"bytes":1,"keys":"ascending","warmup_ns":0,"duration_ns":1,"rate":0,"count":1,"peer":""}`,
 	"start-switchover":    `{"group":"g","to":"%west#m1"}`,
 	"remove-module":       `{"module":"%west#m1"}`,
@@ -145,7 +148,7 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 			if r.id != op.op.OperationID || r.least == Nobody != slices.Contains(open, r.id) {
 				t.Errorf("%s %s: operation %s, role %q", op.method, path, r.id, r.least)
 			}
-			if op.method != "GET" && !r.change && !slices.Contains([]string{"plan-control", "caught-up", "run-account"}, r.id) {
+			if op.method != "GET" && !r.change && !slices.Contains([]string{"plan-control", "caught-up", "run-account", "prove"}, r.id) {
 				t.Errorf("%s is no GET, and is not in the audit", r.id)
 			}
 			if r.change && !r.least.May(Operator) {

@@ -194,6 +194,13 @@ func (a *API) routes() {
 		func(ctx context.Context, in *longInput[AccountRequest]) (*Account, error) {
 			return e.Account(ctx, in.Body)
 		})
+	registerLong(a, route{id: "prove", method: http.MethodPost, path: "/v1/proof", summary: "Whether the modules of each share hold the same; what does not, register by register", least: Viewer, here: true},
+		func(in *ProofRequest) string { return in.Share },
+		func(ctx context.Context, in *longInput[ProofRequest]) (*Proof, error) {
+			return e.Prove(ctx, in.Body)
+		})
+	register(a, route{id: "last-proof", method: http.MethodGet, path: "/v1/proof", summary: "The last proof that this module made", least: Viewer, here: true}, nil,
+		func(ctx context.Context, _ *struct{}) (*Proof, error) { return e.LastProof(ctx) })
 	registerLong(a, change("bench", http.MethodPost, "/v1/bench", "Run a load inside the node", Admin),
 		func(in *BenchRequest) string { return in.File },
 		func(ctx context.Context, in *longInput[BenchRequest]) (*BenchResult, error) {

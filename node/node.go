@@ -91,6 +91,8 @@ type Node struct {
 	unproven atomic.Bool           // the directory may be a copy: see fingerprint.go
 	reload   chan struct{}         // capacity 1: rules must be made anew
 
+	summing    summing
+	proved     atomic.Pointer[admin.Proof] // the last proof that this module made
 	numbers    askedNumbers    // record numbers that this module runs short of
 	daily      chan dailyLine  // ports that were closed, to the daily log
 	dailyLost  atomic.Int64    // of these, those that found no room
@@ -497,6 +499,7 @@ func (n *Node) openMesh() {
 	n.mesh.HandleRPC("control view", n.serveControlView)
 	n.mesh.HandleRPC("vector", n.serveVector)
 	n.mesh.HandleRPC("account", n.serveAccount)
+	n.mesh.HandleRPC("summary", n.serveSummary)
 	n.mesh.HandleRPC("pause", n.servePause)
 	n.mesh.HandleRPC("clock", n.serveClock)
 	n.mesh.HandleRPC("release stamps", n.serveRelease)

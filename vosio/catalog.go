@@ -60,6 +60,7 @@ type fileStat struct {
 	// highest is the highest record number; -1: unknown, look it up. Owned
 	// by the committer.
 	highest int64
+	summary *summary  // owned by the committer; nil: none is kept
 	present *presence // owned by the committer; nil: nothing is known
 }
 
@@ -128,6 +129,7 @@ type shareCatalog struct {
 	lives   map[string]uint32
 	byName  map[string]origin.FileID
 	kept    map[origin.FileID][]kept // versions of stream files that lost
+	summary *summary                 // of its own registers; owned by the committer
 	parked  map[origin.FileID]string // files without a place here: the reason
 }
 

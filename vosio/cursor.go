@@ -100,7 +100,7 @@ func (m *room) dots(n int) []origin.OpDot {
 	}
 	from := len(m.dotRoom)
 	m.dotRoom = m.dotRoom[:from+n]
-	return m.dotRoom[from:from:from+n]
+	return m.dotRoom[from : from : from+n]
 }
 
 // rec copies a record, but not what it refers to.
@@ -136,14 +136,14 @@ type scanner struct {
 	// stand in it too, are walked instead of its entries; see walk.go.
 	walk   bool
 	room   *room
-	misses int // how often the next register was not the one sought, in a row
-	rests  int // so often it is not tried
-	stable    bool // records that were born above below are passed over
-	below     origin.Stamp
-	cur       rec
-	err       error
-	buf       []byte
-	key       []byte // of a register
+	misses int  // how often the next register was not the one sought, in a row
+	rests  int  // so often it is not tried
+	stable bool // records that were born above below are passed over
+	below  origin.Stamp
+	cur    rec
+	err    error
+	buf    []byte
+	key    []byte // of a register
 }
 
 // scan opens a scanner. ix nil is physical order: record number, or birth.

@@ -883,6 +883,9 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 	if f != nil && len(next) > 0 {
 		t.c.presences.came(f, hash)
 	}
+	if s := t.summaryOf(f, share, isCatalog); s != nil {
+		s.changed(hash, t.standing, next)
+	}
 	if len(next) == 0 {
 		if err := t.b.Delete(t.key, nil); err != nil {
 			return err

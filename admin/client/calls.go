@@ -213,6 +213,16 @@ func (c *Client) Account(ctx context.Context, r admin.AccountRequest) (*admin.Ac
 	return ask[*admin.Account](ctx, c, "/v1/account", q)
 }
 
+// Prove asks whether the modules of each share hold the same.
+func (c *Client) Prove(ctx context.Context, r admin.ProofRequest) (*admin.Proof, error) {
+	return long[*admin.Proof](ctx, c, "/v1/proof", r)
+}
+
+// LastProof is the last proof that the module made.
+func (c *Client) LastProof(ctx context.Context) (*admin.Proof, error) {
+	return ask[*admin.Proof](ctx, c, "/v1/proof", nil)
+}
+
 // Groups lists the groups and their owners.
 func (c *Client) Groups(ctx context.Context) ([]admin.Group, error) {
 	return ask[[]admin.Group](ctx, c, "/v1/groups", nil)
