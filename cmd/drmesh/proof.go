@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) proofCommand() *cobra.Command {
-	c := &cobra.Command{Use: "proof", Short: "Whether the modules hold the same"}
+	c := &cobra.Command{Use: "proof", Short: "Whether the modules hold the same", RunE: group}
 	r := admin.ProofRequest{}
 	now := &cobra.Command{
 		Use:   "now",
