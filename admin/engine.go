@@ -55,6 +55,8 @@ type Engine interface {
 	// nothing. LastProof is what the last one at this module said.
 	Prove(ctx context.Context, r ProofRequest) (*Proof, error)
 	LastProof(ctx context.Context) (*Proof, error)
+	// Sync has this module take what it holds differently from another one.
+	Sync(ctx context.Context, r SyncRequest) (*Sync, error)
 	// Ready tells whether the module is ready for calls, write or
 	// failover-target, and why not.
 	Ready(ctx context.Context, what, group string) (*Readiness, error)

@@ -68,3 +68,23 @@ type HeldVersion struct {
 	Deleted bool   `json:"deleted,omitempty"`
 	Content string `json:"content,omitempty"` // a hash of its bytes
 }
+
+// SyncRequest has a module take a share's state from another one.
+type SyncRequest struct {
+	Share   string        `json:"share"`
+	From    string        `json:"from,omitempty"`       // empty: one of the others, if they agree
+	Timeout time.Duration `json:"timeout_ns,omitempty"` // 0: ten minutes
+}
+
+// Sync is what came of it.
+type Sync struct {
+	Share       string  `json:"share"`
+	Group       string  `json:"group"`  // whose state it is
+	Module      string  `json:"module"` // that took it
+	From        string  `json:"from"`   // empty: there was nothing to take
+	Differences int     `json:"differences"`
+	Kept        string  `json:"kept"` // the file with what stood at the module in what differed
+	State       string  `json:"state" enum:"equal,differs,unknown"`
+	Left        int     `json:"left"` // registers that still differ
+	TookMS      float64 `json:"took_ms"`
+}

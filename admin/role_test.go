@@ -58,6 +58,7 @@ func (nothing) Parked(context.Context) ([]Parked, error)                  { retu
 func (nothing) ParkedVersion(context.Context, string) (*Parked, error)    { return nil, errNothing }
 func (nothing) RetryParked(context.Context, string) ([]Parked, error)     { return nil, errNothing }
 func (nothing) Prove(context.Context, ProofRequest) (*Proof, error)       { return nil, errNothing }
+func (nothing) Sync(context.Context, SyncRequest) (*Sync, error)          { return nil, errNothing }
 func (nothing) LastProof(context.Context) (*Proof, error)                 { return nil, errNothing }
 func (nothing) Account(context.Context, AccountRequest) (*Account, error) { return nil, errNothing }
 func (nothing) Ready(context.Context, string, string) (*Readiness, error) { return nil, errNothing }
@@ -108,6 +109,7 @@ var inputs = map[string]string{
 	"caught-up":           `{}`,
 	"run-account":         `{}`,
 	"prove":               `{}`,
+	"sync":                `{"share":"main"}`,
 	"bench":               `{"file":"f","callers":1,"bytes":1,"keys":"ascending","warmup_ns":0,"duration_ns":1,"rate":0,"count":1,"peer":""}`,
 	"start-switchover":    `{"group":"g","to":"%west#m1"}`,
 	"remove-module":       `{"module":"%west#m1"}`,

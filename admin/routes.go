@@ -201,6 +201,11 @@ func (a *API) routes() {
 		})
 	register(a, route{id: "last-proof", method: http.MethodGet, path: "/v1/proof", summary: "The last proof that this module made", least: Viewer, here: true}, nil,
 		func(ctx context.Context, _ *struct{}) (*Proof, error) { return e.LastProof(ctx) })
+	registerLong(a, change("sync", http.MethodPost, "/v1/sync", "Have the module take the state of a share that it holds differently from another one", Admin),
+		func(in *SyncRequest) string { return in.Share },
+		func(ctx context.Context, in *longInput[SyncRequest]) (*Sync, error) {
+			return e.Sync(ctx, in.Body)
+		})
 	registerLong(a, change("bench", http.MethodPost, "/v1/bench", "Run a load inside the node", Admin),
 		func(in *BenchRequest) string { return in.File },
 		func(ctx context.Context, in *longInput[BenchRequest]) (*BenchResult, error) {

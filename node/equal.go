@@ -49,7 +49,7 @@ func (e engine) Prove(ctx context.Context, r admin.ProofRequest) (*admin.Proof, 
 			continue
 		}
 		progress.Step("share " + s.Name)
-		p := &prover{n: n, st: st, share: s, scan: r.Scan}
+		p := &prover{n: n, st: st, share: s, scan: r.Scan, limit: equalList}
 		out.Shares = append(out.Shares, *p.prove(ctx))
 		progress.Percent(100 * float64(i+1) / float64(len(shares)))
 	}
@@ -75,6 +75,7 @@ type prover struct {
 	st    *control.State
 	share *vosio.Share
 	scan  bool
+	limit int // registers that are listed
 
 	modules []origin.Module // that answer
 	out     admin.ShareProof
@@ -230,7 +231,9 @@ func differing(all []*totals) (l []origin.FileID, paths map[origin.FileID]string
 			l = append(l, id)
 		}
 	}
-	slices.SortFunc(l, func(a, b origin.FileID) int { return cmp.Or(cmp.Compare(paths[a], paths[b]), slices.Compare(a[:], b[:])) })
+	slices.SortFunc(l, func(a, b origin.FileID) int {
+		return cmp.Or(cmp.Compare(paths[a], paths[b]), slices.Compare(a[:], b[:]))
+	})
 	return l, paths
 }
 
@@ -273,7 +276,7 @@ func (p *prover) file(ctx context.Context, id origin.FileID, path string) error 
 		}
 	}
 	for run := range slices.Chunk(parts, 512) {
-		if len(p.out.Differences) >= equalList {
+		if len(p.out.Differences) >= p.limit {
 			p.out.More = true
 			return nil
 		}
@@ -297,7 +300,7 @@ func (p *prover) file(ctx context.Context, id origin.FileID, path string) error 
 			if suspect[addr] == nil {
 				continue
 			}
-			if len(p.out.Differences) == equalList {
+			if len(p.out.Differences) == p.limit {
 				p.out.More = true
 				break
 			}
@@ -433,4 +436,3 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
-

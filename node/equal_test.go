@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +158,40 @@ func TestProof(t *testing.T) {
 	}
 	if _, err := (engine{nodes[0]}).Prove(ctx, admin.ProofRequest{Share: "none"}); class(err) != admin.NotFound {
 		t.Error(err)
+	}
+	// Each takes the state anew where the others agree, while programs write.
+	if _, err := (engine{nodes[0]}).Sync(ctx, admin.SyncRequest{Share: "none"}); class(err) != admin.NotFound {
+		t.Error(err)
+	}
+	if x, err := (engine{nodes[0]}).Sync(ctx, admin.SyncRequest{Share: "main"}); err != nil || x.From != "" || x.Differences != 2 {
+		t.Errorf("at who is right: %+v, %v", x, err)
+	}
+	for i, key := range []string{1: flip, 2: drop} {
+		if i == 0 {
+			continue
+		}
+		writeRecords(t, nodes[0], string('g'+rune(i)), 5)
+		x, err := engine{nodes[i]}.Sync(ctx, admin.SyncRequest{Share: "main"})
+		if err != nil || x.From == "" || x.Left != 2-i || (x.State == admin.ProofEqual) != (i == 2) {
+			t.Fatalf("at %s: %+v, %v", nodes[i].dir.Module, x, err)
+		}
+		b, err := os.ReadFile(x.Kept)
+		var kept keptVersions
+		if err != nil || json.Unmarshal(b, &kept) != nil || len(kept.Registers) != 1 || !strings.Contains(kept.Registers[0].Register, key) || len(kept.Registers[0].Versions) != 2-i {
+			t.Errorf("kept: %s, %v", b, err)
+		}
+	}
+	if s := prove(nodes[0], true); s.State != admin.ProofEqual || len(s.Modules[1].Changed)+len(s.Modules[2].Changed) > 0 {
+		t.Errorf("after both: %+v", s)
+	}
+	writeRecords(t, nodes[1], "k", 3)
+	writeRecords(t, nodes[2], "l", 3)
+	eventually(t, "all is applied", func() bool { return applied(nodes...) })
+	if s := prove(nodes[2], false); s.State != admin.ProofEqual {
+		t.Errorf("after more writes: %+v", s)
+	}
+	if x, err := (engine{nodes[0]}).Account(ctx, admin.AccountRequest{Scan: true}); err != nil || len(x.Findings) > 0 {
+		t.Errorf("the account: %+v, %v", x, err)
 	}
 	// Who is away is named, and nothing is said of the share.
 	if err := nodes[2].Close(); err != nil {

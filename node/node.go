@@ -93,19 +93,20 @@ type Node struct {
 
 	summing    summing
 	proved     atomic.Pointer[admin.Proof] // the last proof that this module made
-	numbers    askedNumbers    // record numbers that this module runs short of
-	daily      chan dailyLine  // ports that were closed, to the daily log
-	dailyLost  atomic.Int64    // of these, those that found no room
-	renewal    renewal         // of the control loop
-	lacksOwn   atomic.Bool     // of a stream of ours that has ended some is still to come back
-	placeAsked chan chan error // an operator gives this directory its module's place; taken by the control loop
+	numbers    askedNumbers                // record numbers that this module runs short of
+	daily      chan dailyLine              // ports that were closed, to the daily log
+	dailyLost  atomic.Int64                // of these, those that found no room
+	renewal    renewal                     // of the control loop
+	lacksOwn   atomic.Bool                 // of a stream of ours that has ended some is still to come back
+	placeAsked chan chan error             // an operator gives this directory its module's place; taken by the control loop
 
 	mu          sync.Mutex // protects what follows; never held across I/O
 	alarms      map[string]alarm
 	notCurrent  map[origin.Stream]string
-	claims      map[claimOf]*claim      // of neighbours; one goroutine for each that is being asked
-	ready       map[origin.Group]bool   // this module holds the group whole
-	need        map[origin.Group]string // groups that need a snapshot, and why
+	claims      map[claimOf]*claim             // of neighbours; one goroutine for each that is being asked
+	ready       map[origin.Group]bool          // this module holds the group whole
+	prefer      map[origin.Group]origin.Module // whom a needed snapshot is to come from
+	need        map[origin.Group]string        // groups that need a snapshot, and why
 	idle        map[origin.Stream][]byte
 	paused      map[origin.Module]bool
 	sealed      map[origin.Module]bool // of departures under way; owned by controlLoop

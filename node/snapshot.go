@@ -198,6 +198,11 @@ func (n *Node) fetchGroup(g origin.Group) {
 		last = errors.New("no data link leads to a module that holds it; name this module among the peers of one, in the control tables' records of type module")
 	}
 	slices.SortStableFunc(peers, func(a, b origin.Module) int { return lacks(a) - lacks(b) })
+	n.mu.Lock()
+	if from, ok := n.prefer[g]; ok {
+		peers = slices.DeleteFunc(peers, func(m origin.Module) bool { return m != from })
+	}
+	n.mu.Unlock()
 	for _, peer := range peers {
 		if last = n.fetchFrom(g, peer); last == nil {
 			n.clearAlarm(key)

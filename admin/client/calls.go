@@ -218,6 +218,11 @@ func (c *Client) Prove(ctx context.Context, r admin.ProofRequest) (*admin.Proof,
 	return long[*admin.Proof](ctx, c, "/v1/proof", r)
 }
 
+// Sync has the module take what it holds differently from another one.
+func (c *Client) Sync(ctx context.Context, r admin.SyncRequest) (*admin.Sync, error) {
+	return long[*admin.Sync](ctx, c, "/v1/sync", r)
+}
+
 // LastProof is the last proof that the module made.
 func (c *Client) LastProof(ctx context.Context) (*admin.Proof, error) {
 	return ask[*admin.Proof](ctx, c, "/v1/proof", nil)

@@ -149,7 +149,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.demoCommand(), a.initCommand(), a.tokenCommand(), a.userCommand(), a.auditCommand(), a.operationCommand(), a.joinCommand(), a.serveCommand(), a.leaveCommand(),
 		a.moduleCommand(), a.statusCommand(), a.lagCommand(), a.linkCommand(), a.clockCommand(), a.controlCommand(), a.groupCommand(), a.switchoverCommand(), a.failoverCommand(), a.rejoinCommand(), a.lostCommand(),
-		a.fileCommand(), a.vosCommand(), a.journalCommand(), a.conflictCommand(), a.parkedCommand(), a.queueCommand(), a.accountCommand(), a.proofCommand(),
+		a.fileCommand(), a.vosCommand(), a.journalCommand(), a.conflictCommand(), a.parkedCommand(), a.queueCommand(), a.accountCommand(), a.proofCommand(), a.syncCommand(),
 		a.benchCommand(), a.simCommand(), a.versionCommand(),
 	)
 	return root

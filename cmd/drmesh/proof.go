@@ -45,6 +45,40 @@ func (a *app) proofCommand() *cobra.Command {
 	return c
 }
 
+func (a *app) syncCommand() *cobra.Command {
+	r := admin.SyncRequest{}
+	c := &cobra.Command{
+		Use:   "sync SHARE",
+		Short: "Where this module holds SHARE differently from the others for good, take its group's state from one of them; what stood here is kept in a file",
+		Args:  cobra.ExactArgs(1),
+		RunE: a.asking(func(c *cobra.Command, args []string, cl *client.Client) error {
+			r.Share = args[0]
+			x, err := cl.Sync(c.Context(), r)
+			if err != nil {
+				return err
+			}
+			if err := a.emit(x, func(t *table) {
+				t.row("share", x.Share)
+				t.row("differences", x.Differences)
+				if x.From != "" {
+					t.row("taken from", x.From)
+					t.row("kept in", x.Kept)
+				}
+				t.row("now", x.State)
+			}); err != nil {
+				return err
+			}
+			if x.State != admin.ProofEqual {
+				return admin.Errorf(admin.Findings, "proof_differs", "\"drmesh proof now\" lists them; sync the modules that are wrong", "share %s: %d records still differ", x.Share, x.Left)
+			}
+			return nil
+		}),
+	}
+	c.Flags().StringVar(&r.From, "from", "", "module to take it from (one of the others, if they agree)")
+	c.Flags().DurationVar(&r.Timeout, "timeout", 0, "how long to wait (10m)")
+	return c
+}
+
 // emitProof prints a proof; one that does not show all equal is an error.
 func (a *app) emitProof(x *admin.Proof) error {
 	if err := a.emit(x, func(t *table) {
@@ -108,7 +142,7 @@ func proofFindings(x *admin.Proof) error {
 	var e *admin.Error
 	switch {
 	case differ > 0 || unknown == 0 && len(problems) > 0:
-		e = admin.Errorf(admin.Findings, "proof_differs", "", "%d shares are not the same everywhere", max(differ, 1))
+		e = admin.Errorf(admin.Findings, "proof_differs", "\"drmesh sync SHARE\" at a module that is wrong takes its state from the others", "%d shares are not the same everywhere", max(differ, 1))
 	case unknown > 0:
 		e = admin.Errorf(admin.Findings, "proof_unknown", "\"drmesh module ls\" and \"drmesh link ls\" say who is away; ask again when they are there", "of %d shares it is not known", unknown)
 	default:
