@@ -35,8 +35,12 @@ type simAnswer struct {
 	Refused      map[string]int `json:"refused"`
 	Faults       map[string]int `json:"faults"`
 	Checked      map[string]int `json:"checked"`
-	Conflicts    int            `json:"open_conflicts"`
-	Failed       *simFailure    `json:"failed"` // null: every promise held
+	// Account sums up what became of all changes: its classes make up those
+	// written.
+	Account    map[string]int64 `json:"account"`
+	Transcript []string         `json:"transcript,omitempty"` // of a plan: each line, and what came of it
+	Conflicts  int              `json:"open_conflicts"`
+	Failed     *simFailure      `json:"failed"` // null: every promise held
 }
 
 type simFailure struct {
@@ -53,6 +57,7 @@ type simOptions struct {
 	hours float64
 	steps int
 	trace bool
+	plan  string
 }
 
 func (a *app) simCommand() *cobra.Command {
@@ -64,7 +69,10 @@ func (a *app) simCommand() *cobra.Command {
 The file system, conflicts, ledger, causal gate, journal, frames and pull protocol are those of the node; network, disks, clocks and
 time are simulated. Each seed is some ten minutes of work under crashes, cut and lossy links, tampering, pauses, clock jumps, joins,
 late flushes, disks wiped or put back from a copy, then everything is healed, checked, started anew and checked again. The same seed is
-the same run.`,
+the same run.
+
+With --plan a plan of yours is played instead: a text that says what each module does and which faults there are, a line each, as
+docs/plans.md describes them. What came of each line is printed; "check" at its end has all promises checked.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.sim(c.Context(), o) },
 	}
@@ -73,6 +81,7 @@ the same run.`,
 	f.IntVar(&o.nodes, "nodes", 3, "modules, 2 to 5")
 	f.Float64Var(&o.hours, "hours", 1, "simulated `hours` of the mesh; seeds follow each other until they are over")
 	f.IntVar(&o.steps, "steps", simSteps, "operations and faults of each seed; as a failure says, to see it again")
+	f.StringVar(&o.plan, "plan", "", "play this `file` (-: standard input) instead of random work; of all else, --seed counts")
 	f.BoolVar(&o.trace, "trace", false, "print all that happens, of the one seed")
 	return c
 }
@@ -88,6 +97,9 @@ func (a *app) sim(ctx context.Context, o simOptions) error {
 	case o.seed == 0:
 		return usage("sim: --seed: give 1 or more")
 	}
+	if o.plan != "" {
+		return a.simPlan(o)
+	}
 	options := sim.Options{Modules: o.nodes, Steps: o.steps, Pause: simPause}
 	if o.trace {
 		options.Out = func(s string) { fmt.Fprintln(a.err, s) }
@@ -98,22 +110,14 @@ func (a *app) sim(ctx context.Context, o simOptions) error {
 		return err
 	}
 	out := simAnswer{First: o.seed, Seeds: seeds, Nodes: o.nodes, ClusterHours: total.Time.Hours(), Seconds: time.Since(begun).Seconds(), Txns: total.Txns,
-		Operations: total.Ops, Refused: total.Refused, Faults: total.Faults, Checked: total.Checks, Conflicts: total.Conflicts}
+		Operations: total.Ops, Refused: total.Refused, Faults: total.Faults, Checked: total.Checks, Account: total.Account, Conflicts: total.Conflicts}
 	if failure != nil {
 		options.Seed, options.Out = failure.Seed, nil
 		a.say("seed %d failed: %v; looking for a shorter run", failure.Seed, failure.Err)
 		_, failure = sim.Shrink(options, failure, simTries)
-		f, err := os.CreateTemp("", fmt.Sprintf("drmesh-sim-%d-*.txt", failure.Seed))
-		if err != nil {
-			return fmt.Errorf("keep the trace: %w", err)
+		if out.Failed, err = keepTrace(failure); err != nil {
+			return err
 		}
-		if _, err := f.WriteString(failure.Trace); err != nil {
-			return fmt.Errorf("keep the trace: %w", errors.Join(err, f.Close()))
-		}
-		if err := f.Close(); err != nil {
-			return fmt.Errorf("keep the trace: %w", err)
-		}
-		out.Failed = &simFailure{failure.Seed, failure.Steps, failure.Err.Error(), f.Name()}
 	}
 	if err := a.emit(out, func(t *table) { showSim(t, &out) }); err != nil {
 		return err
@@ -121,6 +125,71 @@ func (a *app) sim(ctx context.Context, o simOptions) error {
 	if out.Failed != nil {
 		return admin.Errorf(admin.Findings, "promise_broken", fmt.Sprintf("again: drmesh sim --seed %d --nodes %d --steps %d --trace", out.Failed.Seed, o.nodes, out.Failed.Steps),
 			"seed %d: %s", out.Failed.Seed, out.Failed.Reason)
+	}
+	return nil
+}
+
+// keepTrace writes the last of what happened to a file: each event, and all of
+// them as a picture.
+func keepTrace(failure *sim.Failure) (*simFailure, error) {
+	f, err := os.CreateTemp("", fmt.Sprintf("drmesh-sim-%d-*.txt", failure.Seed))
+	if err != nil {
+		return nil, fmt.Errorf("keep the trace: %w", err)
+	}
+	if _, err := f.WriteString(failure.Trace + "\n\n" + failure.Diagram); err != nil {
+		return nil, fmt.Errorf("keep the trace: %w", errors.Join(err, f.Close()))
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("keep the trace: %w", err)
+	}
+	return &simFailure{failure.Seed, failure.Steps, failure.Err.Error(), f.Name()}, nil
+}
+
+const maxPlan = 1 << 20 // bytes
+
+// simPlan plays a plan.
+func (a *app) simPlan(o simOptions) error {
+	in := a.in
+	if o.plan != "-" {
+		f, err := os.Open(o.plan)
+		if err != nil {
+			return usage("sim: --plan: %v", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxPlan+1))
+	switch {
+	case err != nil:
+		return usage("sim: --plan: read %s: %v", o.plan, err)
+	case len(text) > maxPlan:
+		return usage("sim: --plan: %s has more than %d bytes", o.plan, maxPlan)
+	}
+	begun := time.Now()
+	out := simAnswer{First: o.seed, Seeds: 1, Transcript: []string{}}
+	r, err := sim.Play(o.seed, string(text), func(s string) { out.Transcript = append(out.Transcript, s) })
+	out.Nodes, out.ClusterHours, out.Seconds, out.Txns = r.Modules, r.Time.Hours(), time.Since(begun).Seconds(), r.Txns
+	out.Operations, out.Refused, out.Faults, out.Checked, out.Account, out.Conflicts = r.Ops, r.Refused, r.Faults, r.Checks, r.Account, r.Conflicts
+	var failure *sim.Failure
+	switch {
+	case errors.As(err, &failure):
+		if out.Failed, err = keepTrace(failure); err != nil {
+			return err
+		}
+	case err != nil:
+		return usage("sim: --plan %s: %v", o.plan, err)
+	}
+	if err := a.emit(out, func(t *table) {
+		for _, l := range out.Transcript {
+			t.row(l)
+		}
+		t.row()
+		showSim(t, &out)
+	}); err != nil {
+		return err
+	}
+	if out.Failed != nil {
+		return admin.Errorf(admin.Findings, "promise_broken", fmt.Sprintf("again: drmesh sim --seed %d --plan %s", o.seed, o.plan), "line %d: %s", out.Failed.Steps, out.Failed.Reason)
 	}
 	return nil
 }
@@ -185,6 +254,9 @@ func showSim(t *table, x *simAnswer) {
 		for _, k := range slices.Sorted(maps.Keys(l.m)) {
 			t.row(l.what, k, l.m[k])
 		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(x.Account)) {
+		t.row("account", k, x.Account[k])
 	}
 	if x.Failed == nil {
 		t.row("all promises held")

@@ -59,6 +59,9 @@ func (o *oracle) at(m *module, d origin.Dot) *made {
 
 // observe takes in what became durable in a module's own stream.
 func (o *oracle) observe(m *module) error {
+	if m.evicted {
+		return nil // nobody will ever have what it writes now
+	}
 	s := m.stream()
 	at := o.tails.At(s)
 	list, err := m.j.Read(s, at.Seq, 1<<30)

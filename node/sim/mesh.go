@@ -91,6 +91,7 @@ func (e *mesh) settle(m *module) {
 	}
 	m.wrote()
 	e.must(m.drain())
+	m.back()
 	e.must(e.oracle.observe(m))
 	for len(m.pending) > 0 && m.pending[0].Seq <= m.j.Durable()[m.stream()].Seq {
 		e.oracle.promised(m.pending[0], "flushed")

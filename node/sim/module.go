@@ -44,6 +44,10 @@ type module struct {
 	// whether they have more of its stream; asked are those that have not.
 	restored bool
 	asked    map[int]bool
+	// awaits has of an ended stream of this module more than is back here yet:
+	// until it is, the module writes nothing.
+	awaits  origin.Stream
+	evicted bool // it is out of the mesh
 	// local are the files that have an index of this module alone.
 	local map[string]bool
 	// control is the index of the control state that it knows.
@@ -66,6 +70,7 @@ type module struct {
 	shown map[string]map[register][]origin.OpDot // by file, what stood when the program read there last
 
 	alarms  []string     // each once
+	lost    []string     // txns that were not written again
 	pending []origin.Dot // sequenced, and not promised yet
 	ceiling origin.Stamp
 	applied map[origin.Dot]bool // what took effect in this life, or before and was durable

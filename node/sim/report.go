@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"drmesh/vosio"
 )
 
 // Report is what a run did and what it checked.
@@ -17,6 +19,9 @@ type Report struct {
 	Faults  map[string]int
 	Checks  map[string]int
 	Txns    int
+	// Account sums up what became of all changes, as a module has them in the
+	// end: its classes make up those written.
+	Account map[string]int64
 	// Conflicts are those that were open in the end, at each module.
 	Conflicts int
 	// Time is the virtual time that went by for the mesh.
@@ -26,7 +31,22 @@ type Report struct {
 
 // NewReport is an empty sum.
 func NewReport() *Report {
-	return &Report{Ops: map[string]int{}, Refused: map[string]int{}, Faults: map[string]int{}, Checks: map[string]int{}}
+	return &Report{Ops: map[string]int{}, Refused: map[string]int{}, Faults: map[string]int{}, Checks: map[string]int{}, Account: map[string]int64{}}
+}
+
+// account takes the sums of the first module that is up.
+func (r *Report) account(ms []*module) {
+	for _, m := range ms {
+		if !m.up {
+			continue
+		}
+		for _, a := range m.eng.Account() {
+			for c := vosio.Written; c <= vosio.Parked; c++ {
+				r.Account[c.String()] += a.Of(c)
+			}
+		}
+		return
+	}
 }
 
 // Add sums up runs.
@@ -35,6 +55,9 @@ func (r *Report) Add(o *Report) {
 		for k, n := range p[1] {
 			p[0][k] += n
 		}
+	}
+	for k, n := range o.Account {
+		r.Account[k] += n
 	}
 	r.Txns += o.Txns
 	r.Conflicts += o.Conflicts
@@ -59,5 +82,12 @@ func (r *Report) String() string {
 	list("refused", r.Refused)
 	list("faults", r.Faults)
 	list("checked", r.Checks)
+	fmt.Fprintf(&b, "  account:")
+	for _, k := range slices.Sorted(maps.Keys(r.Account)) {
+		if r.Account[k] != 0 {
+			fmt.Fprintf(&b, " %d %s", r.Account[k], k)
+		}
+	}
+	b.WriteString("\n")
 	return b.String()
 }

@@ -28,6 +28,8 @@ type Failure struct {
 	Steps int
 	Err   error
 	Trace string // the last of what happened
+	// Diagram is the same as a picture: a column for each module.
+	Diagram string
 }
 
 func (f *Failure) Error() string {
@@ -61,10 +63,11 @@ func Run(o Options) (*Report, error) {
 	e.report = r
 	err := e.guarded(func() error { return e.run(o.Steps, uint64(max(o.Pause.Milliseconds(), 1))) })
 	r.Txns, r.Trace, r.Time = len(e.oracle.txns), w.tail, time.Duration(w.now)*time.Millisecond
+	r.account(e.ms)
 	r.Faults["batches changed"], r.Faults["batches forged"] = e.net.changed, e.net.forged
 	r.Faults["frames held up"], r.Faults["frames doubled"], r.Faults["frames lost with their connection"] = e.net.held, e.net.doubled, e.net.lost
 	if err != nil {
-		return r, &Failure{o.Seed, o.Steps, err, w.traceText()}
+		return r, &Failure{o.Seed, o.Steps, err, w.traceText(), diagram(w.trace, len(e.ms))}
 	}
 	return r, nil
 }

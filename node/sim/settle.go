@@ -150,16 +150,17 @@ func (e *mesh) checkAll() error {
 	if e.err != nil {
 		return e.err
 	}
-	for _, m := range e.ms {
+	ms := slices.DeleteFunc(slices.Clone(e.ms), func(m *module) bool { return m.evicted })
+	for _, m := range ms {
 		if err := errors.Join(e.oracle.once(m), e.oracle.matches(m)); err != nil {
 			return err
 		}
 	}
-	if err := e.oracle.converged(e.ms); err != nil {
+	if err := e.oracle.converged(ms); err != nil {
 		return err
 	}
 	var first []string
-	for i, m := range e.ms {
+	for i, m := range ms {
 		v, err := m.view()
 		if err != nil {
 			return err
@@ -167,7 +168,7 @@ func (e *mesh) checkAll() error {
 		if i == 0 {
 			first = v
 		} else if !slices.Equal(first, v) {
-			return fmt.Errorf("programs at %s and %s see different files:\n%s\n\n%s", e.ms[0].name, m.name, strings.Join(first, "\n"), strings.Join(v, "\n"))
+			return fmt.Errorf("programs at %s and %s see different files:\n%s\n\n%s", ms[0].name, m.name, strings.Join(first, "\n"), strings.Join(v, "\n"))
 		}
 	}
 	return nil

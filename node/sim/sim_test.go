@@ -35,7 +35,7 @@ func TestSeed(t *testing.T) {
 			var f *Failure
 			if errors.As(err, &f) {
 				file := filepath.Join(t.ArtifactDir(), fmt.Sprintf("seed-%d.txt", s))
-				if err := os.WriteFile(file, []byte(f.Trace), 0o644); err == nil {
+				if err := os.WriteFile(file, []byte(f.Trace+"\n\n"+f.Diagram), 0o644); err == nil {
 					t.Logf("the last of what happened is in %s", file)
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"strings"
+	"time"
 )
 
 // world is the one owner of a run: virtual time, the queue of what happens
@@ -68,6 +69,9 @@ func (q *events) Pop() any {
 	*q = l[:len(l)-1]
 	return e
 }
+
+// time is what went by since the beginning.
+func (w *world) time() time.Duration { return time.Duration(w.now) * time.Millisecond }
 
 // after does something delay milliseconds from now.
 func (w *world) after(delay uint64, do func()) {

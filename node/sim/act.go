@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,17 @@ func (s *stage) act(m *module, w []string) string {
 		}
 	}
 	switch w[0] {
+	case "starts", "becomes", "returns", "interval", "clock", "other":
+	default:
+		if !m.up {
+			s.wrong("%s is down", m.name)
+		}
+	}
+	switch w[0] {
 	case "create":
+		if !slices.Contains([]string{keyed, transacted, relative, plain}, w[2]) {
+			s.wrong("create: a file of kind %q", w[2])
+		}
 		return do(func(p *program) error { return p.create(file, w[2]) })
 	case "insert":
 		return do(func(p *program) error { return p.insert(file, data) })
@@ -71,7 +82,7 @@ func (s *stage) act(m *module, w []string) string {
 			})
 		})
 	case "inserts", "puts", "deletes":
-		from, to := s.number(w[2]), s.number(w[3])
+		from, to := s.between(w[2], 0, 9999), s.between(w[3], 0, 9999)
 		return do(func(p *program) error {
 			for k := from; k <= to; k++ {
 				key := fmt.Sprintf("%04d", k)
@@ -126,11 +137,12 @@ func (s *stage) act(m *module, w []string) string {
 	case "copy":
 		return do(func(p *program) error { return p.copyFile(file, w[2]) })
 	case "other":
+		s.known(w[1:])
 		m.prog, m.other = m.other, m.prog
 		defer func() { m.prog, m.other = m.other, m.prog }()
 		return s.act(m, w[1:])
 	case "interval":
-		m.every = uint64(s.number(w[1]))
+		m.every = uint64(s.between(w[1], 1, 60_000))
 		m.setLazy(true)
 		s.e.flushes(m)
 		return ""
@@ -149,15 +161,28 @@ func (s *stage) act(m *module, w []string) string {
 		s.copies[w[1]] = m.keep()
 		return ""
 	case "becomes":
-		m.become(s.copies[w[1]])
+		c, ok := s.copies[w[1]]
+		if !ok || m.up {
+			s.wrong("%s: there is no copy %s, or the module is up", m.name, w[1])
+		}
+		m.become(c)
 		return ""
+	case "renews":
+		return s.e.renews(m)
+	case "returns":
+		out, err := s.e.returns(m, s.module(w[1]))
+		s.e.must(err)
+		return out
 	case "starts":
+		if m.up {
+			s.wrong("%s is up", m.name)
+		}
 		s.e.start(m)
 		return ""
 	case "clock":
 		m.skew += time.Duration(s.number(w[1])) * time.Millisecond
 		return ""
 	}
-	s.t.Fatalf("verb %q", w[0])
+	s.wrong("%s is not said of a module", w[0])
 	return ""
 }

@@ -63,6 +63,8 @@ func (s *stage) list(m *module, w []string) string {
 		}
 	case "alarms":
 		out = m.alarms
+	case "lost":
+		out = m.lost
 	case "has":
 		for _, p := range m.j.Durable().Sorted() {
 			if p.Stream.Group == theGroup {
