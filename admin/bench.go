@@ -20,7 +20,7 @@ type BenchRequest struct {
 	// entry, each of the size that it has there).
 	Bare int `json:"bare,omitempty"`
 	// Call is what is called: keyed_write if it is empty, keyed_read of any of
-	// the Records that are there with ascending keys, or seq_read, from the
+	// the Records that are there with ascending keys, or of one after the other, or seq_read, from the
 	// beginning again at the end.
 	Call    string `json:"call,omitempty"`
 	Index   string `json:"index,omitempty"` // of the reads; empty: the first 16 bytes, and physical order

@@ -88,12 +88,15 @@ func BenchmarkFiles(b *testing.B) {
 	file("%east#d>own")
 	last := run(b, admin.BenchRequest{File: "main:hot", Callers: 64, Keys: "ascending", Count: records})
 	for _, r := range []admin.BenchRequest{
-		{Call: "seq_read", Index: "key"}, {Call: "seq_read"}, {Call: "keyed_read", Index: "key"},
+		{Call: "seq_read", Index: "key"}, {Call: "seq_read"}, {Call: "keyed_read", Index: "key"}, {Call: "keyed_read", Index: "key", Keys: "scattered"},
 		{Call: "keyed_write"}, {Call: "keyed_write", File: "%east#d>own", OwnInterval: 10 * time.Millisecond},
 	} {
 		name := r.Call
 		if r.Index != "" {
 			name += " by " + r.Index
+		}
+		if r.Call == "keyed_read" && r.Keys == "" {
+			name += " in order"
 		}
 		if r.File != "" {
 			name += ", not shared"
@@ -101,7 +104,10 @@ func BenchmarkFiles(b *testing.B) {
 			r.File = "main:hot"
 		}
 		b.Run(name, func(b *testing.B) {
-			r.Records, r.Count, r.Keys, r.First = records, int64(b.N), "ascending", last
+			r.Records, r.Count, r.First = records, int64(b.N), last
+			if r.Keys == "" {
+				r.Keys = "ascending"
+			}
 			last = max(last, run(b, r))
 		})
 	}

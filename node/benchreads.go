@@ -134,7 +134,11 @@ func (n *Node) benchReader(ctx context.Context, full string, r *admin.BenchReque
 	if r.Call == "keyed_read" {
 		read = func() error {
 			got.Room = got.Data
-			benchKey(rec, 1+uint64(rng.Int64N(r.Records)))
+			k := *all % r.Records
+			if r.Keys != "ascending" {
+				k = rng.Int64N(r.Records)
+			}
+			benchKey(rec, uint64(1+k))
 			q = call.Request{Call: "s$keyed_read", Port: port, Index: r.Index, Key: rec[:16]}
 			if err := p.Do(ctx, &q, &got); err != nil {
 				return err

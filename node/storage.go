@@ -26,7 +26,7 @@ func pebbleOptions(log *slog.Logger, wait func() bool) *pebble.Options {
 		MaxOpenFiles:                512,
 		Logger:                      pebbleLogger{log},
 	}
-	o.CacheSize = 32 << 20
+	o.CacheSize = 2*memTable + 16<<20
 	// Reads of what is not there are spared by filters; so tables may pile up
 	// a little before they are merged, and each byte is rewritten less often.
 	o.L0CompactionThreshold = 8

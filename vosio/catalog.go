@@ -52,7 +52,9 @@ type fileStat struct {
 	parked   atomic.Int64
 	// generation rises with each batch that changes the file; see kept.go.
 	generation atomic.Uint64
-	queue      *queueStat // of a queue of registers; nil of others
+	changing   atomic.Int32  // a batch that changes it is about to be read; see hot.go
+	hot        atomic.Uint32 // its number there; 0: nothing of it was put in
+	queue      *queueStat    // of a queue of registers; nil of others
 	// lowest is a relative file's record number below which all are in use, as
 	// far as is known. Owned by the committer.
 	lowest int64

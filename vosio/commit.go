@@ -159,6 +159,7 @@ type committer struct {
 	cutAt    time.Time // when a batch was last handed on to be flushed
 	flying   bool      // a flush is under way, as far as the committer knows
 	waiters  []*request
+	coming   []uint64            // hashes of the registers that b changes
 	touched  map[uint64]struct{} // registers changed in b: hashes, a false hit only cuts the batch
 	streams  map[origin.Stream]struct{}
 	stats    map[*file]struct{}
@@ -488,6 +489,7 @@ func (c *committer) cut() {
 			e.fatal("local numbers", err)
 		}
 	}
+	c.forgetHot()
 	if e.cfg.Inline {
 		f.sync = f.sync || !e.lazy
 		opt := pebble.NoSync
@@ -572,6 +574,7 @@ func (c *committer) writeApart() {
 func (c *committer) changed() {
 	for f := range c.stats {
 		f.stat.generation.Add(1)
+		f.stat.changing.Add(-1)
 		if f.stat.queue != nil {
 			f.stat.queue.arrived()
 		}

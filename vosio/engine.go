@@ -113,6 +113,7 @@ type Engine struct {
 		list map[*Process]struct{}
 		last uint64 // the number of the youngest
 	}
+	hot     hot
 	locks   lockTable
 	stable  stables
 	queues  openQueues
@@ -191,6 +192,7 @@ func (e *Engine) Close() error {
 		}
 		close(e.closed)
 		e.wg.Wait()
+		e.endHot()
 		if e.cfg.Inline {
 			return
 		}

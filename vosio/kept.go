@@ -42,22 +42,22 @@ func (p *Process) scanner(x *port, f *file, ix *index) (s *scanner, free func() 
 	if k := x.kept; k != nil {
 		if v == pebble.Reader(p.e.db) && k.at == at && k.f == f && k.ix == ix && k.stable == x.stable && k.below == x.below && k.err == nil {
 			k.used = true
-			return k.scanner, func() error { return k.err }, nil
+			return k.scanner, keep, nil
 		}
 		p.letGo(x)
 	}
-	keep := v == pebble.Reader(p.e.db) && !p.e.cfg.Inline
-	if keep && p.e.keeps.Add(1) > maxKept {
+	keeps := v == pebble.Reader(p.e.db) && !p.e.cfg.Inline
+	if keeps && p.e.keeps.Add(1) > maxKept {
 		p.e.keeps.Add(-1)
-		keep = false
+		keeps = false
 	}
-	if keep && f.addressed(ix) {
+	if keeps && f.addressed(ix) {
 		s, err = p.e.walker(f, ix)
 	} else {
 		s, err = p.e.scan(v, f, ix)
 	}
 	if err != nil {
-		if keep {
+		if keeps {
 			p.e.keeps.Add(-1)
 		}
 		return nil, nil, err
@@ -65,7 +65,7 @@ func (p *Process) scanner(x *port, f *file, ix *index) (s *scanner, free func() 
 	s.stable, s.below = x.stable, x.below
 	x.room.many = true
 	s.room = &x.room
-	if !keep {
+	if !keeps {
 		return s, s.Close, nil
 	}
 	if !s.direct && !s.walk {
@@ -78,8 +78,11 @@ func (p *Process) scanner(x *port, f *file, ix *index) (s *scanner, free func() 
 		}
 	}
 	x.kept = &keptScanner{scanner: s, at: at, used: true}
-	return s, func() error { return s.err }, nil
+	return s, keep, nil
 }
+
+// keep frees nothing: the port keeps its scanner.
+func keep() error { return nil }
 
 // letGo closes what a port keeps.
 func (p *Process) letGo(x *port) {

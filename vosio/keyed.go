@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"drmesh/origin"
 	"drmesh/vosio/call"
 	"drmesh/vosio/record"
@@ -57,6 +59,13 @@ func padded(ix *index, key []byte) []byte {
 
 // locate finds a record by key and relation.
 func (p *Process) locate(x *port, f *file, ix *index, key []byte, relation int) (*rec, spot, error) {
+	if relation == call.RelEqual && f.addressed(ix) && p.view(f) == pebble.Reader(p.e.db) {
+		r, at, err := p.readAddressed(x, f, ix, key)
+		if err == nil && r == nil {
+			err = noRecord(x, ix, key)
+		}
+		return r, at, err
+	}
 	s, free, err := p.scanner(x, f, ix)
 	if err != nil {
 		return nil, nil, err
@@ -70,9 +79,13 @@ func (p *Process) locate(x *port, f *file, ix *index, key []byte, relation int) 
 		return nil, nil, err
 	}
 	if !ok {
-		return nil, nil, fmt.Errorf("%s, index %s, key %q: %w", x.path, ix.Name, key, call.RecordNotFound)
+		return nil, nil, noRecord(x, ix, key)
 	}
 	return s.room.rec(s.record()), s.spot(), nil
+}
+
+func noRecord(x *port, ix *index, key []byte) error {
+	return fmt.Errorf("%s, index %s, key %q: %w", x.path, ix.Name, key, call.RecordNotFound)
 }
 
 // keyed finds the open port, file, index and key of a keyed read or position.

@@ -62,6 +62,16 @@ func fileObject(f origin.FileID) string { return "f" + string(f[:]) }
 
 func recordObject(f origin.FileID, addr []byte) string { return "r" + string(f[:]) + string(addr) }
 
+// isFree reports whether nobody has a record locked at this moment, nor waits
+// for it.
+func (l *lockTable) isFree(f origin.FileID, addr []byte) bool {
+	var b [128]byte
+	name := append(append(append(b[:0], 'r'), f[:]...), addr...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.t.Free(name)
+}
+
 // acquire locks an object. If another has it, or waits for it: with limit 0 the
 // error is busy; else it waits its turn, at most so long, forever if limit is
 // negative. A transaction that loses to another has no locks any more when its

@@ -53,6 +53,7 @@ type port struct {
 	positioned bool
 	kept       *keptScanner // nil: none
 	room       room         // of what it has read
+	sought     sought       // scratch
 	next       nextPlace
 	// What reads of this port showed, by register, until written: of late, and
 	// before that.
@@ -106,8 +107,17 @@ func (p *Process) attachPort(_ context.Context, q *call.Request, r *call.Reply) 
 	return nil
 }
 
+// portOf finds a port; most calls are on the one of the call before.
+func (p *Process) portOf(id int) *port {
+	if x := p.lastPort; x != nil && x.id == id {
+		return x
+	}
+	p.lastPort = p.ports[id]
+	return p.lastPort
+}
+
 func (p *Process) port(id int) (*port, error) {
-	x := p.ports[id]
+	x := p.portOf(id)
 	if x == nil {
 		return nil, fmt.Errorf("port %d: %w", id, call.InvalidPortNumber)
 	}
@@ -139,6 +149,7 @@ func (p *Process) detachPort(ctx context.Context, q *call.Request, _ *call.Reply
 	err = p.complete(ctx, x)
 	p.closePort(x)
 	delete(p.ports, x.id)
+	p.lastPort = nil
 	if x.name != "" {
 		delete(p.names, x.name)
 	}

@@ -136,6 +136,13 @@ func (p *Process) readFound(ctx context.Context, x *port, f *file, ix *index, fi
 		if err != nil {
 			return nil, err
 		}
+		if !again && r.data != nil && x.implicit && f.attribute(attrRegions) != "1" && p.e.locks.isFree(f.id, r.addr) && was == p.e.moment(f) {
+			// Nobody has it, and it is as it was found: its lock would be given
+			// and freed here.
+			x.take(r, at)
+			x.show(r)
+			return r, nil
+		}
 		free, err := p.lockRecord(ctx, x, f, r.addr, lock.Shared)
 		if err != nil {
 			return nil, err

@@ -41,6 +41,8 @@ type Process struct {
 	under     sync.WaitGroup // of those, the ones without an answer
 	line      line           // of those, the ones that have to wait
 	calls     *tally         // of calls on no port; nil: none yet
+	lastPort  *port          // found last; nil: none
+	lastCall  known          // made last
 }
 
 // NewProcess makes the side of a program. name is the process name that the
@@ -86,13 +88,33 @@ func (p *Process) Close() error {
 		}
 		p.closePort(x)
 	}
-	p.ports = nil
+	p.ports, p.lastPort = nil, nil
 	p.sumUp(&p.calls)
 	p.detachEvents()
 	p.e.procs.Lock()
 	delete(p.e.procs.list, p)
 	p.e.procs.Unlock()
 	return nil
+}
+
+// known is a call of the table as it is carried out.
+type known struct {
+	name   string // as the program gave it
+	entry  *call.Entry
+	number int
+	do     handler // nil: there is none
+}
+
+// know finds a call; most are the one before.
+func (p *Process) know(name string) *known {
+	k := &p.lastCall
+	if k.entry == nil || k.name != name {
+		*k = known{name: name, entry: call.Find(name)}
+		if k.entry != nil {
+			k.number, k.do = k.entry.Number(), handlers[k.entry.Name]
+		}
+	}
+	return k
 }
 
 // handler carries out one call. An error's code goes into the reply.
@@ -159,12 +181,12 @@ func (p *Process) Do(ctx context.Context, q *call.Request, r *call.Reply) error 
 // carryOut carries one call out. The process's turn is held.
 func (p *Process) carryOut(ctx context.Context, q *call.Request, r *call.Reply) error {
 	p.settleStarted()
-	e := call.Find(q.Call)
+	k := p.know(q.Call)
+	e, h, number := k.entry, k.do, k.number
 	if e == nil {
 		p.fail(r, fmt.Errorf("%.64q is no call: %w", q.Call, call.NotAvailable))
 		return nil
 	}
-	h := handlers[e.Name]
 	if h == nil {
 		p.fail(r, fmt.Errorf("%s: %w", q.Call, call.NotAvailable))
 		return nil
@@ -175,7 +197,7 @@ func (p *Process) carryOut(ctx context.Context, q *call.Request, r *call.Reply) 
 	}
 	t := p.counted(q.Port)
 	if t != nil {
-		t.made[e.Number()].Add(1)
+		t.made[number].Add(1)
 	}
 	err := p.awaitState(ctx, q)
 	if err == nil {
@@ -186,7 +208,7 @@ func (p *Process) carryOut(ctx context.Context, q *call.Request, r *call.Reply) 
 	case t == nil:
 		p.countElse(e, q, r)
 	case r.Code != 0:
-		t.failed[e.Number()].Add(1)
+		t.failed[number].Add(1)
 	}
 	return err
 }

@@ -880,6 +880,9 @@ func (t *tx) put(f *file, share string, isCatalog bool, addr []byte, v *origin.V
 	if !t.b.Indexed() {
 		t.c.touch(hash)
 	}
+	if f != nil {
+		t.c.coming = append(t.c.coming, hash)
+	}
 	if f != nil && len(next) > 0 {
 		t.c.presences.came(f, hash)
 	}

@@ -160,7 +160,7 @@ func (e *Engine) Stats() (since time.Time, l []FileCalls) {
 // counted finds where a call on a port is counted; nil: it is about no port
 // that there is.
 func (p *Process) counted(port int) *tally {
-	x := p.ports[port]
+	x := p.portOf(port)
 	if x == nil {
 		return nil
 	}

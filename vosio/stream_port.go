@@ -24,7 +24,7 @@ var streamCalls = map[string]bool{
 // streamAllows refuses a call that does not go with the stream file that its
 // port is open on.
 func (p *Process) streamAllows(e *call.Entry, q *call.Request) error {
-	x := p.ports[q.Port]
+	x := p.portOf(q.Port)
 	if x == nil || !x.isOpen || !x.stream || e.Class == call.Control || e.Class == call.Transaction || streamCalls[e.Name] {
 		return nil
 	}

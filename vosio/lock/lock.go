@@ -290,6 +290,12 @@ func (t *Table) Held(o Owner) []string {
 	return l
 }
 
+// Free reports whether nobody has an object locked, nor waits for it.
+func (t *Table) Free(name []byte) bool {
+	_, ok := t.objects[string(name)]
+	return !ok
+}
+
 // Locked reports whether anybody but o has locked an object.
 func (t *Table) Locked(o Owner, name string) bool {
 	x := t.objects[name]
