@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -135,15 +136,35 @@ type committed struct {
 // flight is a batch on its way to the disk. The committer makes it, the
 // acknowledger ends it.
 type flight struct {
-	b        *pebble.Batch
-	sync     bool
+	b        *pebble.Batch // nil: a timer is to be set, and no more
 	waiters  []*request
-	vector   []origin.StreamPosition
-	interval time.Duration // of an unsynced batch: when it must be flushed
+	vector   []origin.StreamPosition // durable with it: its own, and of batches before it that were not flushed
+	interval time.Duration           // when what was not flushed must be
 }
 
-// committer is the state of the one write path. It belongs to the committer's
-// goroutine alone.
+// unflushed are the batches that were applied, and answered, and not flushed.
+type unflushed struct {
+	mu    sync.Mutex // protects what follows; held for no I/O
+	any   bool
+	armed bool // the acknowledger has a timer for them
+	to    map[origin.Stream]origin.Position
+}
+
+// take gives the positions of all of them, in order of stream; they are the
+// caller's to flush. any is false if there are none.
+func (u *unflushed) take() (l []origin.StreamPosition, any bool) {
+	for s, p := range u.to {
+		l = append(l, origin.StreamPosition{Stream: s, Position: p})
+	}
+	clear(u.to)
+	any, u.any = u.any, false
+	slices.SortFunc(l, func(a, b origin.StreamPosition) int { return a.Stream.Compare(b.Stream) })
+	return l, any
+}
+
+// committer is the state of the one write path. It belongs to who has the
+// engine's turn: the committer's goroutine, or a caller whose change waits for
+// nothing.
 type committer struct {
 	e *Engine
 
@@ -246,7 +267,11 @@ func (c *committer) takeContext(dst []origin.StreamSeq, own origin.Stream) []ori
 // answered what was queued.
 func (e *Engine) commitLoop() {
 	defer e.wg.Done()
-	defer close(e.acks)
+	defer func() {
+		e.turn.Lock() // a caller that is at it hands on what it made; later ones see the end
+		close(e.acks)
+		e.turn.Unlock()
+	}()
 	c := &e.c
 	wait := time.NewTimer(time.Hour)
 	defer wait.Stop()
@@ -265,6 +290,7 @@ func (e *Engine) commitLoop() {
 				}
 			}
 		}
+		e.turn.Lock()
 		c.handle(r)
 	drain:
 		for c.n < batchRequests && c.bytes < batchBytes {
@@ -300,55 +326,79 @@ func (e *Engine) commitLoop() {
 			}
 		}
 		c.cut()
+		e.turn.Unlock()
 	}
+}
+
+// commitHere carries a request out in its caller, if nobody else is at it and
+// its changes are answered without a flush: to wake the committer and to be
+// woken costs more than the change. false: it is for the queue.
+func (e *Engine) commitHere(r *request) bool {
+	if r.changes == nil || r.line != nil || len(e.queue) > 0 {
+		return false
+	}
+	for i := range r.changes {
+		f := r.changes[i].file
+		if f.share == "" {
+			if e.ownInterval.Load() == 0 {
+				return false
+			}
+		} else if s := e.table().Share(f.share); s == nil || s.Interval == 0 {
+			return false
+		}
+	}
+	if !e.turn.TryLock() {
+		return false
+	}
+	defer e.turn.Unlock()
+	if e.closing() {
+		return false
+	}
+	e.c.handle(r)
+	e.c.cut()
+	return true
 }
 
 // ackLoop waits for batches in order, marks what is durable, and answers.
 func (e *Engine) ackLoop() {
 	defer e.wg.Done()
-	var unsynced []origin.StreamPosition
 	var timer *time.Timer
 	var due <-chan time.Time
 	flushed := func(v []origin.StreamPosition) {
-		all := append(unsynced, v...)
-		unsynced = unsynced[:0]
-		if len(all) > 0 {
-			e.j.MarkDurable(all)
+		if len(v) > 0 {
+			e.j.MarkDurable(v)
 			if e.cfg.Durable != nil {
-				e.cfg.Durable(all)
+				e.cfg.Durable(v)
 			}
-		}
-		if timer != nil {
-			timer.Stop()
-			due = nil
 		}
 	}
 	flush := func() {
+		e.unflushed.mu.Lock()
+		v, any := e.unflushed.take()
+		e.unflushed.armed = false
+		e.unflushed.mu.Unlock()
+		if !any {
+			return // another batch took them with it
+		}
 		if err := e.db.LogData(nil, pebble.Sync); err != nil {
 			e.fatal("flush", err)
 		}
-		flushed(nil)
+		flushed(v)
 	}
 	for {
 		select {
 		case f, ok := <-e.acks:
 			if !ok {
-				if len(unsynced) > 0 {
-					flush()
-				}
+				flush()
 				return
 			}
-			if !f.sync {
-				unsynced = append(unsynced, f.vector...)
-				f.b.Close()
-				if due == nil {
-					if timer == nil {
-						timer = time.NewTimer(f.interval)
-					} else {
-						timer.Reset(f.interval)
-					}
-					due = timer.C
+			if f.b == nil {
+				if timer == nil {
+					timer = time.NewTimer(f.interval)
+				} else {
+					timer.Reset(f.interval)
 				}
+				due = timer.C
 				continue
 			}
 			if err := f.b.SyncWait(); err != nil {
@@ -461,15 +511,10 @@ func (c *committer) cut() {
 	if err := c.late.write(c.b); err != nil {
 		e.fatal("index entries", err)
 	}
-	f := &flight{b: c.b, sync: c.sync, waiters: c.waiters, interval: c.interval}
 	if c.began {
 		if err := c.app.Finish(); err != nil {
 			e.fatal("journal", err)
 		}
-		for s := range c.streams {
-			f.vector = append(f.vector, origin.StreamPosition{Stream: s, Position: e.j.Tail(s)})
-		}
-		slices.SortFunc(f.vector, func(a, b origin.StreamPosition) int { return a.Stream.Compare(b.Stream) })
 	}
 	for fl := range c.stats {
 		if mutant.On(mutant.CountNot) {
@@ -491,9 +536,9 @@ func (c *committer) cut() {
 	}
 	c.forgetHot()
 	if e.cfg.Inline {
-		f.sync = f.sync || !e.lazy
+		c.sync = c.sync || !e.lazy
 		opt := pebble.NoSync
-		if f.sync && !mutant.On(mutant.AckEarly) {
+		if c.sync && !mutant.On(mutant.AckEarly) {
 			opt = pebble.Sync
 		}
 		if err := e.db.Apply(c.b, opt); err != nil {
@@ -503,12 +548,12 @@ func (c *committer) cut() {
 			c.writeApart()
 		}
 		c.changed()
-		e.unsynced = append(e.unsynced, f.vector...)
-		if f.sync {
+		c.passOn()
+		if c.sync {
 			e.markInline()
 		}
 		c.b.Close()
-	} else if f.sync {
+	} else if c.sync {
 		if c.flying {
 			// Cut for another reason while a flush is under way.
 			select {
@@ -521,21 +566,30 @@ func (c *committer) cut() {
 		}
 		c.changed()
 		c.flying, c.cutAt = true, time.Now()
+		c.passOn()
+		f := &flight{b: c.b, waiters: c.waiters}
+		c.waiters = nil
+		e.unflushed.mu.Lock()
+		f.vector, _ = e.unflushed.take()
+		e.unflushed.mu.Unlock()
 		e.acks <- f
 	} else {
 		if err := e.db.Apply(c.b, pebble.NoSync); err != nil {
 			e.fatal("commit", err)
 		}
 		c.changed()
-		for _, w := range f.waiters {
+		if c.passOn() {
+			e.acks <- &flight{interval: c.interval}
+		}
+		c.b.Close()
+		for _, w := range c.waiters {
 			w.acknowledge()
 		}
-		f.waiters = nil
-		e.acks <- f
 	}
 	c.b = e.db.NewBatch()
 	c.began, c.sync, c.interval, c.bytes, c.n, c.remote = false, false, 0, 0, 0, 0
-	c.waiters = nil
+	clear(c.waiters)
+	c.waiters = c.waiters[:0]
 	clear(c.touched)
 	clear(c.streams)
 	for fl := range c.stats {
@@ -549,6 +603,25 @@ func (c *committer) cut() {
 	c.notices = c.notices[:0]
 	clear(c.stats)
 	c.scanDue()
+}
+
+// passOn notes that the open batch was applied and is not flushed; true: nobody
+// will flush it yet.
+func (c *committer) passOn() bool {
+	u := &c.e.unflushed
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if c.began {
+		for s := range c.streams {
+			u.to[s] = c.e.j.Tail(s)
+		}
+	}
+	u.any = true
+	if c.sync || u.armed {
+		return false
+	}
+	u.armed = true
+	return true
 }
 
 // writeApart writes ledger entries after their batch: a planted bug.
@@ -612,8 +685,7 @@ func (e *Engine) SetLazy(lazy bool) {
 }
 
 func (e *Engine) markInline() {
-	v := e.unsynced
-	e.unsynced = nil
+	v, _ := e.unflushed.take()
 	if len(v) == 0 {
 		return
 	}

@@ -91,10 +91,11 @@ type Engine struct {
 	once   sync.Once
 	wg     sync.WaitGroup // committer, acknowledger, sweep
 
-	inline   sync.Mutex // Inline: the committer's turn; guards the next two
-	lazy     bool
-	unsynced []origin.StreamPosition
-	c        committer // owned by the committer's goroutine, or under inline
+	inline    sync.Mutex // Inline: the committer's turn; guards the next
+	lazy      bool
+	turn      sync.Mutex // else: who has it is the committer. Held across a batch, and its waits
+	c         committer  // owned under turn, or under inline
+	unflushed unflushed
 
 	full atomic.Bool  // local writes to shared files get e$disk_full
 	slow atomic.Int64 // nanoseconds that each of them waits
@@ -148,6 +149,7 @@ func Open(cfg Config) (*Engine, error) {
 		queue: make(chan *request, 1024), acks: make(chan *flight, 2), landed: make(chan struct{}, 1), closed: make(chan struct{}), ending: make(chan struct{}),
 	}
 	e.stats = newStats()
+	e.unflushed.to = map[origin.Stream]origin.Position{}
 	e.tp.p = defaultParameters
 	e.queues.list = map[origin.FileID]*openQueue{}
 	e.rules.Store(&cfg.Rules)
@@ -353,8 +355,10 @@ func (e *Engine) submitOnce(ctx context.Context, r *request) error {
 	if r.done == nil {
 		r.done = make(chan error, 1)
 	}
-	if err := e.enqueue(ctx, r); err != nil {
-		return err
+	if !e.commitHere(r) {
+		if err := e.enqueue(ctx, r); err != nil {
+			return err
+		}
 	}
 	// Once queued, a change is not taken back: the caller waits for its
 	// outcome, which comes within a flush.
