@@ -121,7 +121,7 @@ func (a *app) benchCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return a.benchRoles(c.Context(), switchovers, failovers) }}
 	changes.Flags().IntVar(&switchovers, "switchovers", 20, "`number` of switchovers")
 	changes.Flags().IntVar(&failovers, "failovers", 9, "`number` of failovers; each takes over half a minute, as long as a new owner is left in place")
-	return nest("bench", "Measure on this machine: own processes in a temporary directory", write, mirror, changes, a.observeCommand(), a.statusBenchCommand())
+	return nest("bench", "Measure on this machine: own processes in a temporary directory", write, mirror, changes, a.filesCommand(), a.observeCommand(), a.statusBenchCommand())
 }
 
 // choose leaves the runs that --runs names. A run at half the rate of another
