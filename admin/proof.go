@@ -66,7 +66,7 @@ type HeldVersion struct {
 	Module  string `json:"module"`
 	Version string `json:"version"` // the operation that made it
 	Deleted bool   `json:"deleted,omitempty"`
-	Content string `json:"content,omitempty"` // a hash of its bytes
+	Content string `json:"content,omitempty"` // a hash of its bytes, stamp, life and birth
 }
 
 // SyncRequest has a module take a share's state from another one.

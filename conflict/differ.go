@@ -13,7 +13,8 @@ type Held struct {
 	At       origin.Context
 }
 
-// HeldVersion is one version there; Content is a hash of its bytes.
+// HeldVersion is one version there; Content is a hash of its bytes and
+// of all else that decides what is shown.
 type HeldVersion struct {
 	Dot       origin.OpDot
 	Tombstone bool

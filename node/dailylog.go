@@ -28,16 +28,32 @@ const (
 type dailyLine struct {
 	at    time.Time
 	calls vosio.FileCalls
+	note  string // instead of calls: what a check found
 }
 
 // closedPort implements vosio.Config.Closed.
 func (n *Node) closedPort(f vosio.FileCalls) {
 	s := n.ctl.state().Rules.Settings
-	if s == nil || !s.LogOnClose && !s.ShowStats {
+	if s == nil {
+		return
+	}
+	if s.CheckClose && f.File != "" {
+		n.askCheck(f.File)
+	}
+	if !s.LogOnClose && !s.ShowStats {
 		return
 	}
 	select {
-	case n.daily <- dailyLine{time.Now(), f}:
+	case n.daily <- dailyLine{at: time.Now(), calls: f}:
+	default:
+		n.dailyLost.Add(1)
+	}
+}
+
+// noteDaily puts a line about no call into the daily log.
+func (n *Node) noteDaily(text string) {
+	select {
+	case n.daily <- dailyLine{at: time.Now(), note: text}:
 	default:
 		n.dailyLost.Add(1)
 	}
@@ -70,10 +86,10 @@ func (n *Node) writeDaily(l *dailyLogs, x dailyLine) {
 	}
 	var err error
 	lost := n.dailyLost.Swap(0)
-	if s.LogOnClose {
+	if s.LogOnClose || x.note != "" {
 		err = l.add("Primary."+x.at.Format("2006-01-02"), x, lost)
 	}
-	if s.ShowStats {
+	if s.ShowStats && x.note == "" {
 		err = errors.Join(err, l.add(programLog(x.calls.Program), x, lost))
 	}
 	const key = "the daily log cannot be written"
@@ -134,6 +150,10 @@ func (x *dailyLine) text(lost int64) string {
 	var b strings.Builder
 	if lost > 0 {
 		fmt.Fprintf(&b, "%s (%d ports were closed faster than this log could be written)\n", x.at.Format("15:04:05.000"), lost)
+	}
+	if x.note != "" {
+		fmt.Fprintf(&b, "%s %s\n", x.at.Format("15:04:05.000"), x.note)
+		return b.String()
 	}
 	fmt.Fprintf(&b, "%s %q %q", x.at.Format("15:04:05.000"), x.calls.Program, x.calls.File)
 	for _, c := range x.calls.Calls {

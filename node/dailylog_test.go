@@ -20,7 +20,7 @@ func TestDailyLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return dailyLine{x, vosio.FileCalls{Program: program, File: "%s#d>f", Calls: []vosio.CallCount{{Call: "s$seq_read", Made: 7, Failed: 1}, {Call: "s$open", Made: 1}}}}
+		return dailyLine{at: x, calls: vosio.FileCalls{Program: program, File: "%s#d>f", Calls: []vosio.CallCount{{Call: "s$seq_read", Made: 7, Failed: 1}, {Call: "s$open", Made: 1}}}}
 	}
 	for _, x := range []struct {
 		at   string

@@ -27,6 +27,8 @@ const (
 	// equalLooks is how often totals that differ are asked for again before it
 	// is looked where: what is on its way arrives meanwhile.
 	equalLooks = 3
+	// partsRun is how many parts of a file are asked for at once.
+	partsRun = 256
 )
 
 // Prove implements admin.Engine: whether the modules of each share hold the
@@ -50,7 +52,9 @@ func (e engine) Prove(ctx context.Context, r admin.ProofRequest) (*admin.Proof, 
 		}
 		progress.Step("share " + s.Name)
 		p := &prover{n: n, st: st, share: s, scan: r.Scan, limit: equalList}
-		out.Shares = append(out.Shares, *p.prove(ctx))
+		x := p.prove(ctx)
+		n.tellProof(x)
+		out.Shares = append(out.Shares, *x)
 		progress.Percent(100 * float64(i+1) / float64(len(shares)))
 	}
 	if r.Share != "" && len(out.Shares) == 0 {
@@ -59,6 +63,18 @@ func (e engine) Prove(ctx context.Context, r admin.ProofRequest) (*admin.Proof, 
 	out.At = time.Now()
 	n.proved.Store(out)
 	return out, nil
+}
+
+// tellProof raises an alarm for a share that differs, until a proof shows that
+// it does not.
+func (n *Node) tellProof(x *admin.ShareProof) {
+	key := "share " + x.Share + " is not the same at all modules"
+	switch x.State {
+	case admin.ProofDiffers:
+		n.alarm(key, fmt.Sprintf("%d records differ: \"drmesh proof last\" lists them, \"drmesh sync %s\" mends a module that is wrong", len(x.Differences), x.Share))
+	case admin.ProofEqual:
+		n.clearAlarm(key)
+	}
 }
 
 // LastProof implements admin.Engine.
@@ -76,6 +92,8 @@ type prover struct {
 	share *vosio.Share
 	scan  bool
 	limit int // registers that are listed
+	// answer, if it is not 0, is how many registers an answer may have.
+	answer int
 
 	modules []origin.Module // that answer
 	out     admin.ShareProof
@@ -119,6 +137,12 @@ func (p *prover) prove(ctx context.Context) *admin.ShareProof {
 		differ, p.out.More = differ[:equalFiles], true
 	}
 	p.out.State = admin.ProofEqual
+	defer func() {
+		// Of what was not looked at nothing is said.
+		if p.out.More && p.out.State == admin.ProofEqual {
+			p.out.State, p.out.Reason = admin.ProofUnknown, fmt.Sprintf("more than %d files differ at the moment: ask again", equalFiles)
+		}
+	}()
 	for _, f := range differ {
 		if err := p.file(ctx, f, paths[f]); err != nil {
 			p.unknown(err)
@@ -275,38 +299,59 @@ func (p *prover) file(ctx context.Context, id origin.FileID, path string) error 
 			parts = append(parts, uint16(int(b)*vosio.SummaryParts+x))
 		}
 	}
-	for run := range slices.Chunk(parts, 512) {
-		if len(p.out.Differences) >= p.limit {
-			p.out.More = true
-			return nil
-		}
-		first, err := ask(summaryQuestion{Parts: run})
-		if err != nil {
+	for run := range slices.Chunk(parts, partsRun) {
+		if err := p.parts(ctx, ask, id, path, run); err != nil {
 			return err
 		}
-		suspect := p.suspects(first)
-		if len(suspect) == 0 {
+	}
+	return nil
+}
+
+// parts looks into some parts of a file. What does not fit in one answer is
+// asked for by halves.
+func (p *prover) parts(ctx context.Context, ask func(summaryQuestion) ([]*summaryAnswer, error), id origin.FileID, path string, run []uint16) error {
+	if len(p.out.Differences) >= p.limit {
+		p.out.More = true
+		return nil
+	}
+	first, err := ask(summaryQuestion{Parts: run, Most: p.answer})
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(first, func(a *summaryAnswer) bool { return a.More }) {
+		if len(run) == 1 {
+			return fmt.Errorf("a part of %s differs, and has more than %d registers", path, summaryRegisters)
+		}
+		if err := p.parts(ctx, ask, id, path, run[:len(run)/2]); err != nil {
+			return err
+		}
+		return p.parts(ctx, ask, id, path, run[len(run)/2:])
+	}
+	suspect := p.suspects(first)
+	if len(suspect) == 0 {
+		return nil
+	}
+	if err := p.catchUp(ctx, first); err != nil {
+		return err
+	}
+	second, err := ask(summaryQuestion{Parts: run, Most: p.answer})
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(second, func(a *summaryAnswer) bool { return a.More }) {
+		return fmt.Errorf("%s grows faster than it can be looked into", path)
+	}
+	again := p.suspects(second)
+	for _, addr := range slices.Sorted(maps.Keys(again)) {
+		if suspect[addr] == nil {
 			continue
 		}
-		if err := p.catchUp(ctx, first); err != nil {
-			return err
+		if len(p.out.Differences) == p.limit {
+			p.out.More = true
+			break
 		}
-		second, err := ask(summaryQuestion{Parts: run})
-		if err != nil {
-			return err
-		}
-		again := p.suspects(second)
-		for _, addr := range slices.Sorted(maps.Keys(again)) {
-			if suspect[addr] == nil {
-				continue
-			}
-			if len(p.out.Differences) == p.limit {
-				p.out.More = true
-				break
-			}
-			p.out.State = admin.ProofDiffers
-			p.out.Differences = append(p.out.Differences, p.difference(id, path, addr, again[addr]))
-		}
+		p.out.State = admin.ProofDiffers
+		p.out.Differences = append(p.out.Differences, p.difference(id, path, addr, again[addr]))
 	}
 	return nil
 }
@@ -336,14 +381,9 @@ func unequal(rows [][]uint64, size int) (l []int) {
 func (p *prover) suspects(answers []*summaryAnswer) map[string][]*conflict.Held {
 	held := map[string][]*conflict.Held{}
 	ats := make([]origin.Context, len(answers))
-	whole := true
 	for i, a := range answers {
 		ats[i] = origin.Context{}
 		ats[i].Advance(a.At)
-		whole = whole && !a.More
-	}
-	if !whole {
-		p.out.More = true
 	}
 	for i, a := range answers {
 		for _, r := range a.Registers {
@@ -364,8 +404,7 @@ func (p *prover) suspects(answers []*summaryAnswer) map[string][]*conflict.Held 
 		for i := range l {
 			for j := range i {
 				if conflict.Differ(l[i], l[j]) {
-					// Of an answer that was cut off the rest is not known.
-					return !whole && (len(l[i].Versions) == 0 || len(l[j].Versions) == 0)
+					return false
 				}
 			}
 		}

@@ -201,3 +201,32 @@ func TestProof(t *testing.T) {
 		t.Errorf("a module is away: %+v", s)
 	}
 }
+
+// TestProofOfManyLost: what is lost at one module does not fit in one answer of
+// another.
+func TestProofOfManyLost(t *testing.T) {
+	t.Parallel()
+	nodes := meshReady(t, "%east#m1", "%west#m1")
+	keyedAt(t, nodes[0], "main:f")
+	hasIndexes(t, "main:f", 2, nodes...)
+	writeRecords(t, nodes[0], "a", 300)
+	eventually(t, "all is applied", func() bool { return applied(nodes...) })
+	id, _, err := nodes[1].eng.AddressOf(nodes[1].rules.Share("main").Root+">f", "a007")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := append([]byte("vr"), id[:]...)
+	to := append([]byte(nil), from...)
+	to[len(to)-1]++
+	if err := nodes[1].db.DeleteRange(from, to, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	st := nodes[0].ctl.state()
+	for _, limit := range []int{1000, 50} {
+		p := &prover{n: nodes[0], st: st, share: nodes[0].rules.Share("main"), scan: true, limit: limit, answer: 20}
+		x := p.prove(t.Context())
+		if x.State != admin.ProofDiffers || len(x.Differences) != min(limit, 300) || x.More != (limit < 300) {
+			t.Errorf("limit %d: %s %s, %d differences, more %v", limit, x.State, x.Reason, len(x.Differences), x.More)
+		}
+	}
+}

@@ -208,7 +208,17 @@ func (n *Node) appliedEpoch() uint64 {
 func (n *Node) setWants(st *control.State) {
 	t := st.Tables()
 	self := n.dir.Number
+	off := st.Rules.Settings != nil && st.Rules.Settings.Disabled
+	const key = "mirroring is off"
+	if off {
+		n.alarm(key, "the control tables say disable_drms: nothing is taken from other modules until they say 0; what is written waits")
+	} else {
+		n.clearAlarm(key)
+	}
 	fn := func(s origin.Stream) bool {
+		if off {
+			return false
+		}
 		end, ended := st.End(s)
 		if ended && n.j.Tail(s).Seq >= end.Seq {
 			return false // there is no more of it

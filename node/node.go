@@ -94,6 +94,7 @@ type Node struct {
 	summing    summing
 	proved     atomic.Pointer[admin.Proof] // the last proof that this module made
 	numbers    askedNumbers                // record numbers that this module runs short of
+	checks     chan string                 // files to be held against those of other modules
 	daily      chan dailyLine              // ports that were closed, to the daily log
 	dailyLost  atomic.Int64                // of these, those that found no room
 	renewal    renewal                     // of the control loop
@@ -184,7 +185,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		d.Admin = o.Admin
 	}
 	n := &Node{dir: d, log: o.Logger, started: time.Now(), reload: make(chan struct{}, 1), owner: make(chan struct{}, 1), lost: make(chan struct{}, 1), newer: make(chan struct{}, 1), restart: make(chan struct{}), giving: make(chan struct{}, 1), others: map[origin.Module]control.Relation{}, behindOn: make(chan struct{}, 1),
-		placeAsked: make(chan chan error), numbers: askedNumbers{asked: map[origin.FileID]bool{}, short: make(chan fileNumbers, numbersAsked)}, daily: make(chan dailyLine, dailyQueue),
+		placeAsked: make(chan chan error), numbers: askedNumbers{asked: map[origin.FileID]bool{}, short: make(chan fileNumbers, numbersAsked)}, checks: make(chan string, checkQueue), daily: make(chan dailyLine, dailyQueue),
 		alarms: map[string]alarm{}, notCurrent: map[origin.Stream]string{}, claims: map[claimOf]*claim{}, ready: map[origin.Group]bool{}, need: map[origin.Group]string{},
 		idle: map[origin.Stream][]byte{}, paused: map[origin.Module]bool{}, sealed: map[origin.Module]bool{}, parting: map[origin.Module]time.Time{}}
 	if n.version = o.version; n.version == "" {
@@ -261,7 +262,7 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		s.Stream = origin.Stream{} // applyControl, below, opens them
 	}
 	if n.eng, err = vosio.Open(vosio.Config{DB: n.db, Journal: n.j, Clock: n.clock, Rules: n.rules, Self: d.Number, Name: d.Module,
-		Logger: n.log, Decide: newDecider(n.db, n.policy).decide, Durable: n.durable, Closed: n.closedPort, Floors: n.floors, MoreNumbers: n.moreNumbers}); err != nil {
+		Logger: n.log, Decide: newDecider(n.db, n.policy).decide, Durable: n.durable, Opened: n.openedFile, Closed: n.closedPort, Floors: n.floors, MoreNumbers: n.moreNumbers}); err != nil {
 		return nil, err
 	}
 	n.histories.h = link.NewHistories(n.j)
@@ -287,7 +288,8 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(11)
+	n.wg.Add(12)
+	go n.checkFiles()
 	go n.leaseNumbers()
 	go n.dailyLog()
 	go n.newerLoop()

@@ -21,9 +21,11 @@ const (
 	summaryFiles = 64   // files whose buckets are asked for at once
 	summaryParts = 1 << 14
 	// summaryRegisters are the registers of one answer.
-	summaryRegisters = 4096
+	summaryRegisters = 1 << 14
 	// summaryWait is how long one question waits for a share to be read whole.
 	summaryWait = 10 * time.Second
+	// summaryKept is how long what a scan found waits for who asked for it.
+	summaryKept = time.Minute
 )
 
 // summaryQuestion asks for one of: the totals of a share's files, page by page;
@@ -33,10 +35,12 @@ type summaryQuestion struct {
 	Share     string          `json:"share"`
 	Scan      bool            `json:"scan,omitempty"`
 	Positions bool            `json:"positions,omitempty"`
+	Figures   bool            `json:"figures,omitempty"` // of the one file
 	After     origin.FileID   `json:"after,omitzero"`
 	Files     []origin.FileID `json:"files,omitempty"`
 	Buckets   []byte          `json:"buckets,omitempty"` // of the one file
 	Parts     []uint16        `json:"parts,omitempty"`   // of the one file
+	Most      int             `json:"most,omitempty"`    // registers in the answer; 0: summaryRegisters
 }
 
 type summaryAnswer struct {
@@ -47,6 +51,7 @@ type summaryAnswer struct {
 	Buckets   map[string][]uint64      `json:"buckets,omitempty"`
 	Parts     map[string][]uint64      `json:"parts,omitempty"` // by bucket
 	Registers []vosio.RegisterSummary  `json:"registers,omitempty"`
+	Figures   *fileFigures             `json:"figures,omitempty"`
 	Changed   map[string]origin.FileID `json:"changed,omitempty"` // with Scan: by path
 }
 
@@ -65,39 +70,74 @@ type summing struct {
 
 // summingJob is one of them; its goroutine ends with it or with the node.
 type summingJob struct {
+	scan  bool
 	done  chan struct{} // closed when the rest is set
 	files []vosio.FileSummary
-	at    origin.Vector
+	of    origin.Vector // the positions that they are of
 	err   error
+	at    time.Time // its end
 }
 
 // summarize gives the summaries of a share. While it is read whole, which
-// goes on when ctx ends, it says that it is running.
+// goes on when ctx ends, it says that it is running; who asks again then gets
+// what that read found.
 func (n *Node) summarize(ctx context.Context, share string, scan bool) (job *summingJob, running bool) {
-	n.summing.Lock()
-	j := n.summing.jobs[share]
+	var j *summingJob
+	for {
+		n.summing.Lock()
+		if j = n.summing.jobs[share]; j == nil {
+			break
+		}
+		if j.ended() && (!scan || !j.scan || time.Since(j.at) > summaryKept) {
+			delete(n.summing.jobs, share)
+			j = nil
+			break
+		}
+		if !scan || j.scan {
+			break
+		}
+		// One that trusts the sums comes first.
+		n.summing.Unlock()
+		select {
+		case <-j.done:
+		case <-ctx.Done():
+			return nil, true
+		}
+	}
 	if j == nil {
-		j = &summingJob{done: make(chan struct{})}
+		j = &summingJob{done: make(chan struct{}), scan: scan}
 		if n.summing.jobs == nil {
 			n.summing.jobs = map[string]*summingJob{}
 		}
 		n.summing.jobs[share] = j
 		n.wg.Go(func() {
-			j.files, j.at, j.err = n.eng.Summaries(n.ctx, share, scan)
-			n.summing.Lock()
-			delete(n.summing.jobs, share)
-			n.summing.Unlock()
+			j.files, j.of, j.err = n.eng.Summaries(n.ctx, share, j.scan)
+			j.at = time.Now()
 			close(j.done)
 		})
 	}
 	n.summing.Unlock()
 	select {
 	case <-j.done:
+		n.summing.Lock()
+		if n.summing.jobs[share] == j {
+			delete(n.summing.jobs, share)
+		}
+		n.summing.Unlock()
 		return j, false
 	case <-ctx.Done():
 	case <-time.After(summaryWait):
 	}
 	return nil, true
+}
+
+func (j *summingJob) ended() bool {
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (n *Node) serveSummary(ctx context.Context, _ origin.Module, b []byte) ([]byte, error) {
@@ -123,7 +163,7 @@ func (n *Node) summary(ctx context.Context, q summaryQuestion) (*summaryAnswer, 
 	if s.Partial {
 		return nil, fmt.Errorf("share %s is still on its way to %s", q.Share, n.dir.Module)
 	}
-	if len(q.Files) > summaryFiles || len(q.Buckets) > vosio.SummaryBuckets || len(q.Parts) > summaryParts || len(q.Files) != 1 && len(q.Buckets)+len(q.Parts) > 0 {
+	if len(q.Files) > summaryFiles || len(q.Buckets) > vosio.SummaryBuckets || len(q.Parts) > summaryParts || len(q.Files) != 1 && (q.Figures || len(q.Buckets)+len(q.Parts) > 0) {
 		return nil, fmt.Errorf("a question for %d files, %d buckets, %d parts", len(q.Files), len(q.Buckets), len(q.Parts))
 	}
 	a := &summaryAnswer{}
@@ -137,8 +177,19 @@ func (n *Node) summary(ctx context.Context, q summaryQuestion) (*summaryAnswer, 
 	switch {
 	case q.Positions:
 		at(n.j.Tails())
+	case q.Figures:
+		f, v, err := n.figuresOf(ctx, q.Files[0])
+		if err != nil {
+			return nil, err
+		}
+		a.Figures = &f
+		at(v)
 	case len(q.Parts) > 0:
-		l, more, v, err := n.eng.SummaryOfRegisters(ctx, q.Files[0], q.Parts, summaryRegisters)
+		most := summaryRegisters
+		if q.Most > 0 {
+			most = min(most, q.Most)
+		}
+		l, more, v, err := n.eng.SummaryOfRegisters(ctx, q.Files[0], q.Parts, most)
 		if err != nil {
 			return nil, err
 		}
@@ -162,7 +213,7 @@ func (n *Node) summary(ctx context.Context, q summaryQuestion) (*summaryAnswer, 
 		if j.err != nil {
 			return nil, j.err
 		}
-		at(j.at)
+		at(j.of)
 		n.answerFiles(a, j.files, q)
 	}
 	return a, nil
@@ -222,7 +273,6 @@ func (n *Node) askSummary(ctx context.Context, m origin.Module, q summaryQuestio
 		if !a.Running {
 			return a, nil
 		}
-		q.Scan = false // that is under way
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

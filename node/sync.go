@@ -105,6 +105,7 @@ func (e engine) Sync(ctx context.Context, r admin.SyncRequest) (*admin.Sync, err
 	progress.Percent(80)
 	progress.Step("the modules are compared again")
 	again := (&prover{n: n, st: n.ctl.state(), share: s, limit: equalList}).prove(ctx)
+	n.tellProof(again)
 	out.State, out.Left, out.TookMS = again.State, len(again.Differences), float64(time.Since(began).Microseconds())/1000
 	return out, nil
 }

@@ -56,6 +56,9 @@ type Config struct {
 	// Decide settles a register; nil: a version replaces what stands. The
 	// committer calls it; it must be a pure function.
 	Decide func(Decision) Decided
+	// Opened is told of each shared file that a program opens, by its full path;
+	// it must not block.
+	Opened func(path string)
 	// Closed is told what was done on a port when it is closed. The program that
 	// closes waits for it: it must not block.
 	Closed func(FileCalls)

@@ -1,6 +1,7 @@
 package vosio
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -141,6 +142,17 @@ func (e *Engine) InfoByID(id origin.FileID) (FileInfo, bool) {
 		return FileInfo{Share: s, Rel: "(catalog)", Path: "(catalog)"}, true
 	}
 	return FileInfo{}, false
+}
+
+// InfoAt tells of one file, and of the positions that this is of.
+func (e *Engine) InfoAt(ctx context.Context, id origin.FileID) (i FileInfo, ok bool, at origin.Vector, err error) {
+	err = e.submit(ctx, &request{look: func() {
+		if f := e.cat.file(id); f != nil && !f.deleted {
+			i, ok = e.info(f), true
+		}
+		at = e.j.Tails()
+	}})
+	return i, ok, at, err
 }
 
 // Digest is the digest of a file's visible content: SHA-256 over organization,

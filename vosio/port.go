@@ -333,6 +333,9 @@ func (p *Process) open(ctx context.Context, q *call.Request, _ *call.Reply) erro
 	if writes {
 		e.writers.came(f.id, x)
 	}
+	if f.share != "" && e.cfg.Opened != nil {
+		e.cfg.Opened(string(x.path))
+	}
 	return nil
 }
 

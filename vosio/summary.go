@@ -30,6 +30,9 @@ const (
 	SummaryParts   = 256
 )
 
+// maxSummaryRounds is how often a share's files are looked through for new ones.
+const maxSummaryRounds = 16
+
 // summary is what is kept of one file, or of a share's catalog. It is owned by
 // the committer.
 type summary struct {
@@ -57,7 +60,8 @@ type RegisterSummary struct {
 	Versions []VersionSummary // by dot
 }
 
-// VersionSummary tells of one version; Content is a hash of its bytes.
+// VersionSummary tells of one version; Content is a hash of its bytes and of all
+// else that decides what is shown.
 type VersionSummary struct {
 	Dot       origin.OpDot
 	Tombstone bool
@@ -93,6 +97,10 @@ func versionSum(v *origin.Version) uint64 {
 	d := &v.Dot
 	x := mix(uint64(d.Group)<<32|uint64(d.Module)) ^ mix(uint64(d.Incarnation)<<32|uint64(d.Index))
 	x = mix(x ^ mix(uint64(d.Seq)))
+	// All that decides what is shown is in it.
+	x = mix(x^mix(uint64(v.Stamp))) ^ mix(v.Policy<<32|uint64(v.Life))
+	b := &v.Birth
+	x = mix(x ^ mix(uint64(b.Stamp)) ^ mix(uint64(b.Dot.Module)<<32|uint64(b.Dot.Incarnation)) ^ mix(uint64(b.Dot.Seq)<<20|uint64(b.Dot.Index)))
 	if v.Tombstone {
 		return mix(x ^ 1)
 	}
@@ -154,9 +162,12 @@ func (e *Engine) summarized(share string) (l []summarized) {
 // Summaries gives the summaries of a share's files, by id, and the positions
 // that they are of. It may be called by any goroutine, one at a time for a
 // share; the first call, and one with scan, reads the share whole, and the
-// latter says where it finds other sums than those that were kept.
+// latter says where it finds other sums than those that were kept. Files that
+// are created while it reads are read then; where that does not end, the last
+// of them are left out.
 func (e *Engine) Summaries(ctx context.Context, share string, scan bool) (l []FileSummary, at origin.Vector, err error) {
-	for ; ; scan = false {
+	for round := 0; ; round++ {
+		scan := scan && round == 0
 		var snap *pebble.Snapshot
 		var begun []summarized
 		err := e.submit(ctx, &request{look: func() {
@@ -175,11 +186,11 @@ func (e *Engine) Summaries(ctx context.Context, share string, scan bool) (l []Fi
 					x.sum = next
 					*x.of = x.sum
 					begun = append(begun, x)
-				} else if begun == nil {
+				} else if begun == nil || round == maxSummaryRounds {
 					l = append(l, FileSummary{x.id, x.path, x.sum.buckets, x.sum.count, x.sum.differs})
 				}
 			}
-			if begun != nil {
+			if begun != nil && round < maxSummaryRounds {
 				snap = e.db.NewSnapshot()
 			}
 		}})
@@ -301,7 +312,7 @@ func (e *Engine) SummaryOfRegisters(ctx context.Context, id origin.FileID, parts
 func summarizeRegister(addr []byte, set []origin.Version) RegisterSummary {
 	r := RegisterSummary{Address: bytes.Clone(addr)}
 	for i := range set {
-		r.Versions = append(r.Versions, VersionSummary{set[i].Dot, set[i].Tombstone, xxhash.Sum64(set[i].Data)})
+		r.Versions = append(r.Versions, VersionSummary{set[i].Dot, set[i].Tombstone, versionSum(&set[i])})
 	}
 	slices.SortFunc(r.Versions, func(a, b VersionSummary) int {
 		return cmp.Or(a.Dot.Stream.Compare(b.Dot.Stream), cmp.Compare(a.Dot.Seq, b.Dot.Seq), cmp.Compare(a.Dot.Index, b.Dot.Index))

@@ -45,6 +45,16 @@ func TestRegisterSum(t *testing.T) {
 			t.Errorf("%s: the key is not in the sum", name)
 		}
 	}
+	for what, change := range map[string]func(*origin.Version){
+		"life": func(v *origin.Version) { v.Life++ }, "policy epoch": func(v *origin.Version) { v.Policy++ }, "stamp": func(v *origin.Version) { v.Stamp++ },
+		"birth": func(v *origin.Version) { v.Birth.Stamp++ }, "birth's place": func(v *origin.Version) { v.Birth.Dot.Seq++ },
+	} {
+		x := v(1, "x")
+		change(&x)
+		if registerSum(5, []origin.Version{x}) == registerSum(5, sets["a"]) {
+			t.Errorf("the %s is not in the sum", what)
+		}
+	}
 	if registerSum(5, []origin.Version{gone}) != 0 {
 		t.Error("a lone tombstone is something")
 	}

@@ -28,6 +28,8 @@ func fieldTables() string {
 			switch {
 			case f.use == unbuilt:
 				remark = "not built yet"
+			case f.heeded != "":
+				remark = "of `global_settings`: " + f.heeded
 			case f.use == ignored || k.warn != "":
 				remark = "no effect"
 				if f.note != "" {

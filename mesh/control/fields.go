@@ -27,6 +27,7 @@ type field struct {
 	value   func(string) (v, why string) // checks a text and gives its one form
 	allowed string                       // for the docs and for messages
 	note    string                       // what to tell with a warning
+	heeded  string                       // of a kind that has no effect else: what this field does
 }
 
 // recordKind is one record_type.
@@ -223,17 +224,17 @@ func drmsFields() []field {
 		{name: "tcp_port", normal: "0", use: used, value: number(0, 65535), allowed: "1 to 65535"},
 		used15("max_buffer_len", "8196"),
 		{name: "primary_call_timeout", normal: "60", use: used, value: number(0, 32767), allowed: "1 to 32767"},
-		used15("max_file_errors", "50"),
-		bitField("log_statistics_on_close", "1", used),
+		used15("max_file_errors", "50").does("findings about one file that go to the daily log; 0: all"),
+		bitField("log_statistics_on_close", "1", used).does("each port's calls go to log/Primary.(date) when it is closed"),
 		used15("tp_abort_timeout", "2"),
 		text("substitute_system_name", 32, used),
-		bitField("appl_show_stats", "0", used),
+		bitField("appl_show_stats", "0", used).does("and to log/PROGRAM.drms"),
 		bitField("appl_mirror_default_output", "0", used),
 		bitField("appl_send_alerts_to_25th_line", "1", used),
 		bitField("appl_send_alerts_to_syserr_log", "1", used),
-		bitField("check_file_at_open", "1", used),
-		bitField("check_file_at_close", "1", used),
-		used15("check_file_interval", "0"),
+		bitField("check_file_at_open", "1", used).does("its size, records, bytes and indexes are held against those at the other modules"),
+		bitField("check_file_at_close", "1", used).does("the same, when a program closes it"),
+		used15("check_file_interval", "0").does("minutes between proofs that all modules hold the same; 0: none"),
 		bitField("use_tp", "1", used),
 		{name: "appl_q_timeout", normal: "2", use: used, value: number(-1<<31, 1<<31-1), allowed: "a bin(31) number"},
 		used15("primary_max_buffers", "1000"),
@@ -244,14 +245,20 @@ func drmsFields() []field {
 		used15("sort_buffer", "30"),
 		{name: "no_of_queues", normal: "1", use: used, value: queues, allowed: "1 to 64, or -1"},
 		bitField("replace_special_chars", "1", used),
-		used15("qmon_warn_at", "0"),
-		{name: "disable_drms", normal: "0", use: unbuilt, value: bit, allowed: "0"},
+		used15("qmon_warn_at", "0").does("an alarm when more txns than that wait for another module; 0: none"),
+		bitField("disable_drms", "0", used).does("nothing is sent or taken in until it is 0 again; what is written is kept until then"),
 		used15("resume_at_q_depth", "10000"),
 		bitField("keep_trying", "1", used),
 		used15("trace_level", "0"),
 		{name: "queue_threshold", normal: "0", use: ignored, value: number(0, 32767), allowed: "0 to 32767", note: "it is not in drms.dd"},
 		{name: "use_queue_no", normal: "0", use: ignored, value: number(0, 64), allowed: "0 to 64", note: "it is not in drms.dd"},
 	}
+}
+
+// does says what a field does in a record of type global_settings.
+func (f field) does(what string) field {
+	f.heeded = what
+	return f
 }
 
 func used15(name, normal string) field {
@@ -343,7 +350,7 @@ var kinds = []*recordKind{
 		{name: "source_path", use: ignored, value: anyText(256)},
 		{name: "destination_dir", use: ignored, value: anyText(256)},
 	}, legacyFields(ignored)...)},
-	{name: "global_settings", table: "drms", warn: "the mesh heeds log_statistics_on_close and appl_show_stats, and needs no other of its settings", fields: drmsFields()},
+	{name: "global_settings", table: "drms", warn: "the mesh heeds its logs, checks, qmon_warn_at and disable_drms, and needs no other of its settings", fields: drmsFields()},
 	{name: "primary", table: "drms", warn: "it has no effect: every module's node ships what its programs write", fields: drmsFields()},
 	{name: "backup", table: "drms", warn: "it has no effect: every module's node receives", fields: drmsFields()},
 	{name: "application", table: "drms", warn: "it has no effect: every module's node applies what it receives", fields: drmsFields()},

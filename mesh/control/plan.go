@@ -72,6 +72,7 @@ func Plan(old, new *Tables) []string {
 	diff(&lines, "exclude", each(old.rules.Excludes, excludeText), each(new.rules.Excludes, excludeText))
 	diff(&lines, "group", groupTexts(old.rules), groupTexts(new.rules))
 	diff(&lines, "route", routeTexts(old.rules), routeTexts(new.rules))
+	diff(&lines, "setting", settingsTexts(old.rules), settingsTexts(new.rules))
 	diff(&lines, "peers of", each(old.rules.Peers, peerText), each(new.rules.Peers, peerText))
 	for i := range new.members {
 		for j := i + 1; j < len(new.members); j++ {

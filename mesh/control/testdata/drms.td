@@ -45,7 +45,7 @@ apply
 /=record_type           exclude
  =source_path           *.kp
 ----
-warning: line 1: record_type: global_settings: the mesh heeds log_statistics_on_close and appl_show_stats, and needs no other of its settings
+warning: line 1: record_type: global_settings: the mesh heeds its logs, checks, qmon_warn_at and disable_drms, and needs no other of its settings
 warning: line 3: tcp_port: a bin(15) of DRMS would not hold it
 warning: line 5: queue_threshold: has no effect: it is not in drms.dd
 warning: line 7: appl_send_alrets_to_syserr_log: is read as appl_send_alerts_to_syserr_log
@@ -73,6 +73,10 @@ warning: line 37: mirroring_dir: has no effect: an exclude has no use for it
 + exclude *.kp in any directory for *
 + route data: from * to *
 + route old: from * to *
++ setting log_statistics_on_close
++ setting check_file_at_open
++ setting check_file_at_close
++ setting max_file_errors 50
 epoch 1
 
 ask

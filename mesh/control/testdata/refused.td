@@ -73,7 +73,6 @@ line 8: policy: "merge" needs a feature that is not built yet: latest, earliest,
 line 9: record_type: equalize: the equalizer is not built yet
 line 11: record_type: equalizer: the equalizer is not built yet
 line 12: record_type: drms_sync_vm: mirrored memory regions are not built yet
-line 14: disable_drms: "1" needs a feature that is not built yet: 0 is allowed
 
 check
 /=record_type        include
