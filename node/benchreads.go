@@ -119,9 +119,8 @@ func (n *Node) benchReader(ctx context.Context, full string, r *admin.BenchReque
 	rng := rand.New(rand.NewPCG(uint64(number), 2))
 	rec := make([]byte, r.Bytes)
 	var q call.Request
-	var got call.Reply
+	got := call.Reply{Room: []byte{}}
 	read := func() error {
-		got.Room = got.Data
 		q = call.Request{Call: "s$seq_read", Port: port}
 		if err := p.Do(ctx, &q, &got); err != nil {
 			return err
@@ -133,7 +132,6 @@ func (n *Node) benchReader(ctx context.Context, full string, r *admin.BenchReque
 	}
 	if r.Call == "keyed_read" {
 		read = func() error {
-			got.Room = got.Data
 			k := *all % r.Records
 			if r.Keys != "ascending" {
 				k = rng.Int64N(r.Records)

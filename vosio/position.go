@@ -94,6 +94,9 @@ func give(q *call.Request, r *call.Reply, x *rec) error {
 	if r.Data == nil {
 		r.Data = []byte{}
 	}
+	if r.Room != nil {
+		r.Room = r.Data
+	}
 	if n, ok := record.Number(x.addr); ok {
 		r.Number = int64(n)
 	}

@@ -297,7 +297,9 @@ func (b *bench) socketReads(ctx context.Context, conn *socket.Client, port int, 
 	ask := func(s *slot) {
 		benchKeyOf(s.key[:], 1+uint64(rng.Int64N(records)))
 		s.q = call.Request{Call: "s$keyed_read", Port: port, Key: s.key[:]}
-		s.r.Room = s.r.Data
+		if s.r.Room == nil {
+			s.r.Room = make([]byte, 0, b.bytes)
+		}
 	}
 	begun := time.Now()
 	from := begun.Add(b.warmup)

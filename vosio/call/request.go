@@ -49,8 +49,9 @@ type Reply struct {
 	Port int    // p
 	Data []byte // d
 	// Room, if the caller gives it, is what Data of a record that is read goes
-	// into, as far as it has room: a caller that gives each reply the Data of the
-	// one before has no more allocated for it.
+	// into, as far as it has room, and after that what it is in: a caller that
+	// gives each call the reply of the one before has no more allocated for it,
+	// and only the Data of the last one.
 	Room   []byte
 	Length int      // l: true length of a record
 	Number int64    // u: record number, or count
@@ -304,7 +305,7 @@ func AppendReply(b []byte, r *Reply) []byte {
 
 // DecodeReply reads a reply; what it holds are copies.
 func DecodeReply(b []byte, p *Reply) error {
-	*p = Reply{}
+	*p = Reply{Room: p.Room}
 	r := pack.NewReader(b)
 	for n := r.Map(64); n > 0 && r.Err() == nil; n-- {
 		k := r.Text(16)
@@ -324,7 +325,12 @@ func DecodeReply(b []byte, p *Reply) error {
 		case 'u':
 			p.Number = r.Int()
 		case 'd':
-			p.Data = clone(r.Bytes(maxData))
+			if d := r.Bytes(maxData); p.Room != nil && d != nil {
+				p.Data = append(p.Room[:0], d...)
+				p.Room = p.Data
+			} else {
+				p.Data = clone(d)
+			}
 		case 'k':
 			p.Key = clone(r.Bytes(1 << 16))
 		case 'n':

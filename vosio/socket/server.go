@@ -320,6 +320,9 @@ func (x *connection) work(ctx context.Context) {
 		}
 		x.s.Calls.Add(1)
 		if starter != nil {
+			// Who answers last, or the call that was carried out, has the answer
+			// sent: mostly that is this goroutine, and wakes no other.
+			var first atomic.Bool
 			starter.Start(ctx, &j.req, &j.rep, func(err error) {
 				if err == nil {
 					err = x.reply(j)
@@ -330,8 +333,17 @@ func (x *connection) work(ctx context.Context) {
 					x.out.conn.Close()
 				}
 				x.done(j)
-				x.out.later()
+				if !first.CompareAndSwap(false, true) {
+					x.out.later()
+				}
 			})
+			switch {
+			case first.CompareAndSwap(false, true): // its answer is to come
+			case len(x.jobs) > 0:
+				// The next call may wait for a lock: this one's answer does not.
+				x.out.later()
+				continue
+			}
 			if len(x.jobs) == 0 {
 				x.out.flush() // an error ends the next call, or the reader
 			}
@@ -365,7 +377,7 @@ func (x *connection) work(ctx context.Context) {
 func (x *connection) reply(j *job) error {
 	err := x.out.add(func(b []byte) ([]byte, error) { return appendReply(b, j.id, &j.rep) })
 	if errors.Is(err, ErrFrame) {
-		j.rep = call.Reply{Code: call.NoAlloc, Text: fmt.Sprintf("%s: the answer is longer than a frame of %d bytes; ask for less", j.req.Call, MaxFrame)}
+		j.rep = call.Reply{Room: j.rep.Room, Code: call.NoAlloc, Text: fmt.Sprintf("%s: the answer is longer than a frame of %d bytes; ask for less", j.req.Call, MaxFrame)}
 		err = x.out.add(func(b []byte) ([]byte, error) { return appendReply(b, j.id, &j.rep) })
 	}
 	return err
@@ -382,7 +394,11 @@ func (x *connection) done(j *job) {
 	for range j.cost {
 		<-x.room
 	}
-	j.req, j.rep = call.Request{}, call.Reply{}
+	room := j.rep.Room
+	if cap(room) > tokenBytes || room == nil {
+		room = make([]byte, 0, 256)
+	}
+	j.req, j.rep = call.Request{}, call.Reply{Room: room}
 	jobs.Put(j)
 	x.pending.Done()
 }
