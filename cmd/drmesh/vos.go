@@ -52,7 +52,7 @@ type vosDone struct {
 }
 
 // vosCommands are all of them, in the order of the help.
-var vosCommands = slices.Concat(fileCommands, indexCommands, dirCommands, attributeCommands, convertCommands)
+var vosCommands = slices.Concat(fileCommands, indexCommands, dirCommands, attributeCommands, convertCommands, tableCommands)
 
 // findVOS finds a VOS command by its name, nil if there is none. A program's
 // name may end with .pm.
