@@ -87,6 +87,9 @@ type Engine interface {
 	LostFile(ctx context.Context, name string) (*LostFile, error)
 	LostReplay(ctx context.Context, r LostChange) (*LostResult, error)
 	LostDiscard(ctx context.Context, name string) (*LostFile, error)
+	// LostSalvage keeps what the directory of a module that is out of the mesh has
+	// beyond the ends of its streams.
+	LostSalvage(ctx context.Context, r LostSalvage) ([]LostFile, error)
 	SwitchHistory(ctx context.Context, group string) ([]SwitchReceipt, error)
 	SwitchAbort(ctx context.Context, group, by string) error
 	Bench(ctx context.Context, r BenchRequest) (*BenchResult, error)

@@ -27,10 +27,13 @@ type LostFile struct {
 	End    uint64 `json:"end"`   // number of its last txn that counts
 	// Origin is the supplementary module that wrote them; its numbers count what
 	// it wrote. Empty: the owner did.
-	Origin string    `json:"origin,omitempty"`
-	Module string    `json:"module"` // where they were undone
-	Made   time.Time `json:"made"`
-	Open   bool      `json:"open"` // some are neither made good nor discarded
+	Origin string `json:"origin,omitempty"`
+	Module string `json:"module"` // where they were undone
+	// Salvaged says that they were taken from the directory of a module that is
+	// out of the mesh: they were never here.
+	Salvaged bool      `json:"salvaged,omitempty"`
+	Made     time.Time `json:"made"`
+	Open     bool      `json:"open"` // some are neither made good nor discarded
 	// Offer says that what is safe is still to be offered to the group's owner, by
 	// the module itself.
 	Offer   bool `json:"offer,omitempty"`
@@ -64,6 +67,7 @@ type LostOp struct {
 	Address string `json:"address"` // for people
 	Key     []byte `json:"key"`     // the register's address
 	Before  []byte `json:"before"`
+	Unknown bool   `json:"before_unknown,omitempty"` // others changed it since, or it is no record
 	After   []byte `json:"after"`
 	Now     []byte `json:"now"`
 	Verdict string `json:"verdict"`
@@ -84,6 +88,11 @@ type LostResult struct {
 	Replayed   int    `json:"replayed"`
 	Superseded int    `json:"superseded"`
 	Left       int    `json:"left"`
+}
+
+// LostSalvage says where the directory is of a module that is out of the mesh.
+type LostSalvage struct {
+	From string `json:"from"` // at the module that is asked
 }
 
 // lostRoutes are those of lost-transaction files.
@@ -107,5 +116,10 @@ func (a *API) lostRoutes() {
 		func(in *struct{ Body LostChange }) string { return in.Body.Name },
 		func(ctx context.Context, in *struct{ Body LostChange }) (*LostFile, error) {
 			return e.LostDiscard(ctx, in.Body.Name)
+		})
+	register(a, route{id: "salvage-lost", method: http.MethodPost, path: "/v1/lost/salvage", summary: "Keep in lost-transaction files what the directory of a module that is out of the mesh has and nobody else", least: Admin, change: true, here: true},
+		func(in *struct{ Body LostSalvage }) string { return in.Body.From },
+		func(ctx context.Context, in *struct{ Body LostSalvage }) ([]LostFile, error) {
+			return e.LostSalvage(ctx, in.Body)
 		})
 }

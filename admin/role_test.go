@@ -83,12 +83,13 @@ func (nothing) FollowPlan(context.Context, string) (*ControlRecovery, error) { r
 func (nothing) Follow(context.Context, RecoverRequest) (*ControlRecovery, error) {
 	return nil, errNothing
 }
-func (nothing) LostRecords(context.Context) ([]LostFile, error)             { return nil, errNothing }
-func (nothing) LostFile(context.Context, string) (*LostFile, error)         { return nil, errNothing }
-func (nothing) LostReplay(context.Context, LostChange) (*LostResult, error) { return nil, errNothing }
-func (nothing) LostDiscard(context.Context, string) (*LostFile, error)      { return nil, errNothing }
-func (nothing) Remove(context.Context, string) error                        { return errNothing }
-func (nothing) ControlHistory(context.Context) ([]ControlText, error)       { return nil, errNothing }
+func (nothing) LostRecords(context.Context) ([]LostFile, error)              { return nil, errNothing }
+func (nothing) LostFile(context.Context, string) (*LostFile, error)          { return nil, errNothing }
+func (nothing) LostReplay(context.Context, LostChange) (*LostResult, error)  { return nil, errNothing }
+func (nothing) LostSalvage(context.Context, LostSalvage) ([]LostFile, error) { return nil, errNothing }
+func (nothing) LostDiscard(context.Context, string) (*LostFile, error)       { return nil, errNothing }
+func (nothing) Remove(context.Context, string) error                         { return errNothing }
+func (nothing) ControlHistory(context.Context) ([]ControlText, error)        { return nil, errNothing }
 func (nothing) SwitchHistory(context.Context, string) ([]SwitchReceipt, error) {
 	return nil, errNothing
 }
@@ -115,6 +116,7 @@ var inputs = map[string]string{
 	"remove-module":       `{"module":"%west#m1"}`,
 	"start-failover":      `{"group":"g","to":"%west#m1"}`,
 	"replay-lost":         `{"name":"g.1.1"}`,
+	"salvage-lost":        `{"from":"/d"}`,
 	"discard-lost":        `{"name":"g.1.1"}`,
 	"recover-control":     `{}`,
 	"follow-control":      `{}`,

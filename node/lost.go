@@ -287,6 +287,8 @@ func (n *Node) judgeOp(op *admin.LostOp) error {
 		op.Verdict, op.Why = admin.LostConflicts, "the file is not there, or is the catalog: make the file by hand"
 	case same(op.Now, op.After):
 		op.Verdict = admin.LostSuperseded
+	case op.Unknown:
+		op.Verdict, op.Why = admin.LostConflicts, "others have changed it since it was seen there"
 	case same(op.Now, op.Before):
 		op.Verdict = admin.LostSafe
 	default:
@@ -379,7 +381,10 @@ func (e engine) LostDiscard(ctx context.Context, name string) (*admin.LostFile, 
 // those that a supplementary module wrote that module, or this one if it is
 // supplementary too and the other has left.
 func (n *Node) redoes(st *control.State, g origin.Group, f *admin.LostFile) (origin.Module, error) {
-	if f.Origin == "" {
+	if f.Salvaged && !st.Owned(g) {
+		return n.dir.Number, nil // all write
+	}
+	if f.Origin == "" || f.Salvaged {
 		if t, ok := st.Term(g); ok {
 			return t.Owner, nil
 		}
@@ -461,6 +466,8 @@ type redoOp struct {
 	Key    []byte `msgpack:"k"`
 	Before []byte `msgpack:"b"` // nil: no record
 	After  []byte `msgpack:"a"`
+	// Unknown says that Before is not known: nothing may be put in its place.
+	Unknown bool `msgpack:"u,omitempty"`
 }
 
 func (n *Node) askRedo(ctx context.Context, owner origin.Module, g origin.Group, x *admin.LostTxn) (verdict string, err error) {
@@ -470,7 +477,7 @@ func (n *Node) askRedo(ctx context.Context, owner origin.Module, g origin.Group,
 		if err != nil {
 			return "", err
 		}
-		q.Ops = append(q.Ops, redoOp{id[:], op.Key, op.Before, op.After})
+		q.Ops = append(q.Ops, redoOp{id[:], op.Key, op.Before, op.After, op.Unknown})
 	}
 	if owner == n.dir.Number {
 		return n.redo(ctx, q)
@@ -491,6 +498,9 @@ func (n *Node) serveRedo(ctx context.Context, _ origin.Module, b []byte) ([]byte
 	if err := msgpack.Unmarshal(b, &q); err != nil {
 		return nil, fmt.Errorf("redo: %w", err)
 	}
+	if !n.ctl.state().Owned(q.Group) {
+		return nil, fmt.Errorf("redo: the group has no owner")
+	}
 	v, err := n.redo(ctx, q)
 	return []byte(v), err
 }
@@ -498,21 +508,21 @@ func (n *Node) serveRedo(ctx context.Context, _ origin.Module, b []byte) ([]byte
 // redo commits a lost txn here, if what it replaced stands.
 func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err error) {
 	st := n.ctl.state()
-	if t, ok := st.Term(q.Group); !ok || t.Owner != n.dir.Number && !st.Tables().Supplements(q.Group, n.dir.Number) {
+	if t, ok := st.Term(q.Group); st.Owned(q.Group) && (!ok || t.Owner != n.dir.Number && !st.Tables().Supplements(q.Group, n.dir.Number)) {
 		return "", fmt.Errorf("redo: %s does not write the group", n.dir.Module)
 	}
 	if !n.isReady(q.Group) || len(overruns(st, q.Group, n.j.Tails())) > 0 {
 		return "", fmt.Errorf("redo: %s is still rolling the group back", n.dir.Module)
 	}
 	var l []vosio.Redo
-	done := true
+	done, known := true, true
 	for _, op := range q.Ops {
 		if len(op.File) != len(origin.FileID{}) || len(op.Key) == 0 {
 			return "", errors.New("redo: malformed")
 		}
 		x := vosio.Redo{File: origin.FileID(op.File), Address: op.Key}
-		f, known := n.eng.InfoByID(x.File)
-		if !known {
+		f, ok := n.eng.InfoByID(x.File)
+		if !ok {
 			return admin.LostConflicts, nil
 		}
 		if s, ok := st.Tables().Share(f.Share); !ok || s.GroupNumber != q.Group {
@@ -531,10 +541,14 @@ func (n *Node) redo(ctx context.Context, q redoQuestion) (verdict string, err er
 		if (now == nil) != (x.After == nil) || now != nil && !bytes.Equal(now.Data, op.After) {
 			done = false
 		}
+		known = known && !op.Unknown
 		l = append(l, x)
 	}
 	if done {
 		return admin.LostSuperseded, nil
+	}
+	if !known {
+		return admin.LostConflicts, nil
 	}
 	switch err := n.eng.Redo(ctx, q.Process, l); {
 	case errors.Is(err, vosio.ErrMoved), call.CodeOf(err) == call.InvalidDuplicateKey, call.CodeOf(err) == call.RecordAlreadyExists, call.CodeOf(err) == call.RecordNotFound:

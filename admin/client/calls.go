@@ -290,6 +290,11 @@ func (c *Client) LostReplay(ctx context.Context, r admin.LostChange) (*admin.Los
 	return tell[*admin.LostResult](ctx, c, "/v1/lost/replay", r)
 }
 
+// LostSalvage keeps what a directory has that nobody else has.
+func (c *Client) LostSalvage(ctx context.Context, r admin.LostSalvage) ([]admin.LostFile, error) {
+	return tell[[]admin.LostFile](ctx, c, "/v1/lost/salvage", r)
+}
+
 // LostDiscard closes a lost-transaction file.
 func (c *Client) LostDiscard(ctx context.Context, name string) (*admin.LostFile, error) {
 	return tell[*admin.LostFile](ctx, c, "/v1/lost/discard", admin.LostChange{Name: name})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ import (
 )
 
 func (a *app) lostCommand() *cobra.Command {
-	return nest("lost", "Transactions that were undone because their owner was gone", a.lostLs(), a.lostShow(), a.lostDiff(), a.lostReplay(), a.lostDiscard(), a.lostExport())
+	return nest("lost", "Transactions that were undone because their owner was gone", a.lostLs(), a.lostShow(), a.lostDiff(), a.lostReplay(), a.lostDiscard(), a.lostSalvage(), a.lostExport())
 }
 
 func (a *app) lostLs() *cobra.Command {
@@ -131,6 +132,41 @@ func (a *app) lostReplay() *cobra.Command {
 	}
 	c.Flags().BoolVar(&safe, "safe", false, "replay those whose verdict is safe, and leave the others")
 	c.Flags().BoolVar(&dry, "dry-run", false, "show the verdicts only")
+	return c
+}
+
+func (a *app) lostSalvage() *cobra.Command {
+	var from string
+	c := &cobra.Command{
+		Use:   "salvage",
+		Short: "Keep what the directory of a module that is out of the mesh has and nobody else",
+		Long: `Keep what the directory of a module that is out of the mesh has and nobody else.
+A module that was put out of the mesh while it was cut off may have written what no other module has. Its directory is read by the
+module that is asked, and not changed; each transaction beyond the end of its streams goes into a lost-transaction file there. "lost
+replay --safe" then commits again, whole, those of which all that they replaced stands still as it was seen; the rest stays in the file.
+To come back, the module joins with a token and a new directory.`,
+		Args: cobra.NoArgs,
+		RunE: a.asking(func(c *cobra.Command, _ []string, cl *client.Client) error {
+			if from == "" {
+				return usage("lost salvage: --from: give the directory")
+			}
+			dir, err := filepath.Abs(from)
+			if err != nil {
+				return err
+			}
+			l, err := cl.LostSalvage(c.Context(), admin.LostSalvage{From: dir})
+			if err != nil {
+				return err
+			}
+			return a.emit(list(l), func(t *table) {
+				t.row("NAME", "GROUP", "TXNS")
+				for _, f := range l {
+					t.row(f.Name, f.Group, f.Txns)
+				}
+			})
+		}),
+	}
+	c.Flags().StringVar(&from, "from", "", "the `directory` of the module that is out of the mesh")
 	return c
 }
 
