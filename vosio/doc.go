@@ -5,8 +5,9 @@
 // # One write path
 //
 // Every change, of a local call or of a remote txn, goes through the
-// committer (commit.go), one goroutine that owns the order of things. It
-// checks the change against what is sequenced, takes seq, stamp and context in
+// committer (commit.go), which owns the order of things: one goroutine, or a
+// caller that has its turn. It checks the change
+// against what is sequenced, takes seq, stamp and context in
 // one step, and writes record, index entries, journal entry, vector, counters
 // and ledger in one batch. Batches reach the disk in order; many callers share
 // one flush, and the next batch is prepared meanwhile. A caller is answered
@@ -42,7 +43,7 @@
 //
 // # Who owns what
 //
-// The committer's goroutine owns all writing and replaces the catalog; readers
+// The committer owns all writing and replaces the catalog; readers
 // take immutable file snapshots and Pebble readers. Ports, locks and
 // transactions belong to a Process, which one caller uses at a time.
 package vosio

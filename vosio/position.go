@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -422,7 +421,8 @@ func (e *Engine) forbidFile(f *file, process string) error {
 // added makes a new record current: what follows is the end in physical order,
 // the entry after it in an index.
 func (x *port) added(f *file, c committed, data []byte) {
-	r := &rec{addr: c.addr, birth: c.birth, data: slices.Clone(data), life: 1, dots: oneDot(c)}
+	x.room.many = true
+	r := x.room.rec(&rec{addr: c.addr, birth: c.birth, data: x.room.bytes(data), life: 1, dots: append(x.room.dots(1), c.dot)})
 	x.cur, x.positioned = r, false
 	if x.order != "" {
 		if ix := f.index(x.order); ix != nil && ix.given() {
