@@ -455,9 +455,10 @@ func (n *Node) lead() {
 	for _, m := range st.IdealVoters() {
 		ideal[m] = true
 	}
-	// As long as one who is out of the mesh has a vote, nobody loses his: the two
-	// of whom one is left with it might be we and one whom nobody hears.
-	leaving := slices.ContainsFunc(st.Members, func(m control.Member) bool { return !m.Standing() && voter[m.Number] })
+	// As long as one who leaves or is out of the mesh has a vote, nobody else loses
+	// his: the two of whom one is left with it might be we and one whom nobody
+	// hears.
+	leaving := slices.ContainsFunc(st.Members, func(m control.Member) bool { return m.Status != control.Active && voter[m.Number] })
 	ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
 	defer cancel()
 	yes, no := true, false
@@ -476,7 +477,7 @@ func (n *Node) lead() {
 			}
 		case ideal[m.Number] && voter[m.Number] && !m.Voter:
 			_, err = n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: &control.Update{Module: m.Number, Voter: &yes}})
-		case !ideal[m.Number] && voter[m.Number] && m.Number != n.dir.Number && !leaving:
+		case !ideal[m.Number] && voter[m.Number] && m.Number != n.dir.Number && (!leaving || m.Status != control.Active):
 			if err = n.raft.Demote(ctx, m.Number); err == nil && m.Voter {
 				_, err = n.propose(ctx, &control.Command{Kind: control.KindUpdate, Update: &control.Update{Module: m.Number, Voter: &no}})
 			}
