@@ -22,7 +22,7 @@ func TestHotReadsSeeWhatWasAnswered(t *testing.T) {
 	e.cfg.Rules.(oneShare).s.Interval = time.Millisecond
 	f := keyedFile(t, e, "%s#d>main>hot")
 	ctx := context.Background()
-	const records, rewrites = 4, 2000
+	const records, rewrites = 4, 800
 	open := func(io int) (call.Client, int, *Process) {
 		p := e.NewProcess("test")
 		c := call.Client{Caller: p}
@@ -41,16 +41,20 @@ func TestHotReadsSeeWhatWasAnswered(t *testing.T) {
 	}
 	var answered [records]atomic.Int64
 	var over atomic.Bool
-	var readers sync.WaitGroup
+	var readers, begun sync.WaitGroup
+	begun.Add(3)
 	for range 3 {
 		readers.Go(func() {
 			c, port, p := open(call.Input)
 			defer p.Close()
 			var last [records]int64
+			once := sync.OnceFunc(begun.Done)
+			defer once()
 			for n := 0; !over.Load() && !t.Failed(); n++ {
 				i := n % records
 				least := max(last[i], answered[i].Load())
 				b, err := c.KeyedRead(ctx, port, "id", fmt.Appendf(nil, "%04d", i))
+				once()
 				if err != nil {
 					t.Error(err)
 					return
@@ -61,6 +65,7 @@ func TestHotReadsSeeWhatWasAnswered(t *testing.T) {
 			}
 		})
 	}
+	begun.Wait()
 	for n := int64(1); n <= rewrites && !t.Failed(); n++ {
 		i := n % records
 		if err := c.KeyedRewrite(ctx, port, fmt.Appendf(nil, "%04d", i), fmt.Appendf(nil, "%04d0%d", i, n)); err != nil {
@@ -109,16 +114,16 @@ func TestHotRing(t *testing.T) {
 	defer e.endHot()
 	f := &file{stat: &fileStat{}}
 	at := e.moment(f)
-	value := func(i int) []byte { return append(make([]byte, 2000), fmt.Sprint(i)...) }
+	value := func(i int) []byte { return append(make([]byte, 4000), fmt.Sprint(i)...) }
 	hash := func(i int) uint64 { return uint64(i+1) * 0x9e3779b97f4a7c15 }
-	const n = 2 * hotBytes / 2016
+	const n = 2 * hotBytes / 4016
 	found := 0
 	for i := range n {
 		e.putHot(f, hash(i), value(i), at)
 		for _, j := range []int{i, i / 2} {
 			if v, ok := e.getHot(nil, f, hash(j)); ok {
 				if string(v) != string(value(j)) {
-					t.Fatalf("after %d: %d gives %q", i, j, v[2000:])
+					t.Fatalf("after %d: %d gives %q", i, j, v[4000:])
 				}
 				found++
 			} else if j == i {
@@ -127,7 +132,7 @@ func TestHotRing(t *testing.T) {
 		}
 	}
 	if v, ok := e.getHot(nil, f, hash(0)); ok {
-		t.Errorf("the first is still there after twice the room: %q", v[2000:])
+		t.Errorf("the first is still there after twice the room: %q", v[4000:])
 	}
 	if found < n+n/4 {
 		t.Errorf("%d found of %d", found, 2*n)
