@@ -384,6 +384,9 @@ func (e *Engine) createDir(ctx context.Context, process, full string) error {
 // needParent sees to it that the directory stands in which something is made.
 // What a share's tables exclude lies in directories of the share, and yet is
 // this module's own: there the module gets directories of its own, too.
+// Where a share has files in any directory below its own, a directory that no
+// include names is the module's own, until a file of the share is made in it:
+// with that the share gets it.
 func (t *tx) needParent(p *place) error {
 	e, dir := t.e, parent(p.rel)
 	if e.cat.dirExists(p.name, dir) {
@@ -394,6 +397,17 @@ func (t *tx) needParent(p *place) error {
 		for i := 2; i <= len(parts); i++ {
 			if d := strings.Join(parts[:i], ">"); !e.cat.isDir("", d) {
 				if err := t.addCatalog("", record.DirectoryAddress(d), []byte("{}")); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if p.share != nil && e.cat.isDir("", parent(p.full)) {
+		parts := strings.Split(dir, ">")
+		for i := range parts {
+			if d := strings.Join(parts[:i+1], ">"); !e.cat.isDir(p.name, d) {
+				if err := t.addCatalog(p.name, record.DirectoryAddress(d), []byte("{}")); err != nil {
 					return err
 				}
 			}

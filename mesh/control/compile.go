@@ -270,6 +270,11 @@ func (t *texts) include(good bool) bool {
 	if !t.require("process_name", "source_path") || !good {
 		return false
 	}
+	anywhere := t.get("in_any_directory") == "1"
+	if p := t.get("source_path"); anywhere && !strings.ContainsAny(p, "%#><(") {
+		t.bad("source_path", "%q says not where to look: name the directory whose files, and those of all directories below it, are meant, such as %%system#disk>dir>%s", clipText(p), clipText(p))
+		return false
+	}
 	source, ok := t.full("source_path", t.c.ctx)
 	if !ok {
 		return false
@@ -310,7 +315,7 @@ func (t *texts) include(good bool) bool {
 		}
 	}
 	t.c.sources = append(t.c.sources, sourceText{source, share, t.line})
-	t.c.rules.Includes = append(t.c.rules.Includes, IncludeRule{Share: share, Name: source.Base(), Process: t.get("process_name")})
+	t.c.rules.Includes = append(t.c.rules.Includes, IncludeRule{Share: share, Name: source.Base(), Process: t.get("process_name"), Any: anywhere && source.Base() != "*"})
 	return true
 }
 
@@ -394,7 +399,8 @@ func (t *texts) exclude() {
 		x.Process = "*"
 	}
 	p := t.get("source_path")
-	if !strings.ContainsAny(p, "%#><(") && path.HasStar(p) {
+	anywhere := t.get("in_any_directory") == "1"
+	if !strings.ContainsAny(p, "%#><(") && (anywhere || path.HasStar(p)) {
 		x.Name = p
 		if len(p) > path.MaxName {
 			t.bad("source_path", "a name has at most %d bytes", path.MaxName)
@@ -408,7 +414,7 @@ func (t *texts) exclude() {
 			t.bad("source_path", "it names a disk: name files, such as %s>*", full)
 			return
 		}
-		x.Path = full
+		x.Path, x.Any = full, anywhere && full.Base() != "*"
 		t.c.sources = append(t.c.sources, sourceText{full, "", t.lineOf("source_path")})
 	}
 	t.c.rules.Excludes = append(t.c.rules.Excludes, x)

@@ -279,7 +279,7 @@ func queues(s string) (string, string) {
 func legacyFields(images use) []field {
 	return []field{
 		{name: "drms_server", normal: "0", use: ignored, value: number(0, 32767), allowed: "0 to 32767", note: "each module applies what it receives itself"},
-		bitField("in_any_directory", "0", images),
+		{name: "in_any_directory", normal: "0", use: used, value: bit, allowed: "0 or 1 (no or yes, false or true): the name of source_path in its directory and in all below it"},
 		{name: "auto_synchronize", normal: "0", use: ignored, value: bit, allowed: "0, 1", note: "whole records travel, so that a rewrite never lacks its record"},
 		{name: "dont_send_reads", normal: "0", use: ignored, value: bit, allowed: "0, 1", note: "reads do not travel"},
 		{name: "extractor_file_id", normal: "0", use: images, value: number(0, 32767), allowed: "0"},

@@ -316,7 +316,9 @@ func (c *compiler) overlap(outer, inner int, rel string) bool {
 			if i.Name == "*" {
 				return true
 			}
-			continue
+			if !i.Any {
+				continue
+			}
 		}
 		for _, j := range c.rules.Includes {
 			if j.Share == b && starsMeet(i.Name, j.Name) {

@@ -119,13 +119,23 @@ func each[T any](rules []T, text func(*T) string) []string {
 }
 
 func includeText(i *IncludeRule) string {
-	return fmt.Sprintf("%s:%s for %s", i.Share, i.Name, i.Process)
+	return fmt.Sprintf("%s:%s%s for %s", i.Share, i.Name, inAny(i.Any), i.Process)
+}
+
+func inAny(is bool) string {
+	if is {
+		return " in any directory"
+	}
+	return ""
 }
 
 func excludeText(x *ExcludeRule) string {
 	what := string(x.Path)
 	if what == "" {
-		what = x.Name + " in any directory"
+		what = x.Name + inAny(true)
+	}
+	if x.Any {
+		what += inAny(true)
 	}
 	return fmt.Sprintf("%s for %s", what, x.Process)
 }

@@ -38,8 +38,9 @@ type ShareRule struct {
 // IncludeRule lets Process write the files of Share whose names match Name.
 type IncludeRule struct {
 	Share   string `msgpack:"s" json:"share"`
-	Name    string `msgpack:"n" json:"name"`    // star name below the share's directory
+	Name    string `msgpack:"n" json:"name"`    // star name below the share's directory; with Any also in all directories there
 	Process string `msgpack:"p" json:"process"` // star name
+	Any     bool   `msgpack:"a,omitempty" json:"in_any_directory,omitempty"`
 }
 
 // ExcludeRule takes files out, or keeps a process from them.
@@ -47,6 +48,7 @@ type ExcludeRule struct {
 	Path    path.Full `msgpack:"f" json:"path"` // full, on the source's system; empty: by Name in any directory
 	Name    string    `msgpack:"n" json:"name"`
 	Process string    `msgpack:"p" json:"process"`
+	Any     bool      `msgpack:"a,omitempty" json:"in_any_directory,omitempty"` // the name of Path in its directory and in all below
 }
 
 // MapRule says where a share is at one module.

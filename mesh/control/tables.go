@@ -251,7 +251,7 @@ func (t *Tables) Locate(module string, full path.Full) (s *Share, rel string, ok
 			continue
 		}
 		rel, ok := full.Rel(dir)
-		if !ok || !covers(inc.Name, rel) {
+		if !ok || !covers(inc.Name, rel, inc.Any) {
 			continue
 		}
 		s := &t.Shares[t.byName[inc.Share]]
@@ -265,10 +265,13 @@ func (t *Tables) Locate(module string, full path.Full) (s *Share, rel string, ok
 
 // covers reports whether the star name of an include covers rel: * alone
 // covers everything below the directory, at any depth; any other name covers
-// names in the directory itself.
-func covers(name, rel string) bool {
+// names in the directory itself, and with any in those below it.
+func covers(name, rel string, any bool) bool {
 	if rel == "" {
 		return false
+	}
+	if any {
+		rel = rel[strings.LastIndexByte(rel, '>')+1:]
 	}
 	return name == "*" || path.Match(name, rel)
 }
@@ -289,7 +292,7 @@ func (t *Tables) excluded(s *Share, rel, process string) bool {
 			continue
 		}
 		// An exclude is written as a path at the source.
-		if below, ok := (s.Root + ">" + path.Full(rel)).Rel(x.Path.Dir()); ok && covers(x.Path.Base(), below) {
+		if below, ok := (s.Root + ">" + path.Full(rel)).Rel(x.Path.Dir()); ok && covers(x.Path.Base(), below, x.Any) {
 			return true
 		}
 	}
@@ -306,7 +309,7 @@ func (t *Tables) MayWrite(share, rel, process string) bool {
 	}
 	for i := range t.rules.Includes {
 		inc := &t.rules.Includes[i]
-		if inc.Share == share && covers(inc.Name, rel) && path.Match(inc.Process, process) {
+		if inc.Share == share && covers(inc.Name, rel, inc.Any) && path.Match(inc.Process, process) {
 			return true
 		}
 	}

@@ -219,3 +219,97 @@ apply
 - peers of %east#m1: %north#m1 %south#*
 + link %east#m1 %west#m1
 epoch 3
+
+# A name in any directory below that of the share; another is taken out of all.
+mesh
+%east#m1 %west#m1
+----
+2 members
+
+apply
+/=record_type       include
+ =share_name        logs
+ =process_name      *
+ =source_path       %east#d01>data>tlf*
+ =destination_dir   >mirror
+ =in_any_directory  1
+/=record_type       exclude
+ =source_path       %east#d01>data>old>tlf9
+ =in_any_directory  yes
+/=record_type       exclude
+ =source_path       tlf8
+ =in_any_directory  1
+----
++ share logs: group logs, sync, directory %east#d01>data
++   at %east#m1: %east#d01>data
++   at %west#m1: %west#d01>mirror
++ include logs:tlf* in any directory for *
++ exclude %east#d01>data>old>tlf9 in any directory for *
++ exclude tlf8 in any directory for *
++ route logs: from * to *
+epoch 1
+
+ask
+locate %east#m1 %east#d01>data>tlf1
+locate %east#m1 %east#d01>data>y24>june>tlf1
+locate %west#m1 %west#d01>mirror>y24>tlf1
+locate %east#m1 %east#d01>data>y24>other
+locate %east#m1 %east#d01>data>tlf9
+locate %east#m1 %east#d01>data>old>tlf9
+locate %east#m1 %east#d01>data>old>june>tlf9
+locate %east#m1 %east#d01>data>y24>tlf8
+write logs y24>june>tlf1 anything
+write logs tlf>june anything
+----
+locate %east#m1 %east#d01>data>tlf1: logs:tlf1
+locate %east#m1 %east#d01>data>y24>june>tlf1: logs:y24>june>tlf1
+locate %west#m1 %west#d01>mirror>y24>tlf1: logs:y24>tlf1
+locate %east#m1 %east#d01>data>y24>other: not shared
+locate %east#m1 %east#d01>data>tlf9: logs:tlf9
+locate %east#m1 %east#d01>data>old>tlf9: not shared
+locate %east#m1 %east#d01>data>old>june>tlf9: not shared
+locate %east#m1 %east#d01>data>y24>tlf8: not shared
+write logs y24>june>tlf1 anything: true
+write logs tlf>june anything: false
+
+# Without it the name stands in the directory itself alone.
+check
+/=record_type       include
+ =share_name        logs
+ =process_name      *
+ =source_path       %east#d01>data>tlf*
+ =destination_dir   >mirror
+/=record_type       exclude
+ =source_path       %east#d01>data>old>tlf9
+----
+- include logs:tlf* in any directory for *
++ include logs:tlf* for *
+- exclude %east#d01>data>old>tlf9 in any directory for *
+- exclude tlf8 in any directory for *
++ exclude %east#d01>data>old>tlf9 for *
+
+# A mesh has to know where to look; and a share below must not have the same names.
+check
+/=process_name      *
+ =source_path       tlf*
+ =share_name        logs
+ =in_any_directory  1
+----
+tin refused
+line 2: source_path: "tlf*" says not where to look: name the directory whose files, and those of all directories below it, are meant, such as %system#disk>dir>tlf*
+
+check
+/=process_name      *
+ =source_path       %east#d01>data>tlf*
+ =share_name        logs
+ =in_any_directory  1
+/=process_name      *
+ =source_path       %east#d01>data>y24>tlf1
+ =share_name        other
+/=record_type       map
+ =share             other
+ =module            %west#m1
+ =directory         %west#d01>else
+----
+tin refused
+line 5: source_path: files of the shares logs and other meet in %east#d01>data>y24 at %east#m1, but not at every module: give one another destination_dir or a map record

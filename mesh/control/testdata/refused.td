@@ -52,7 +52,7 @@ check
 /=record_type        include
  =process_name       *
  =source_path        %east#d01>data>*
- =in_any_directory   1
+ =in_any_directory   maybe
  =extractor_file_id  200
  =equalize_interval  10
  =delete_orphans     true
@@ -65,7 +65,7 @@ check
  =disable_drms       1
 ----
 tin refused
-line 4: in_any_directory: "1" needs a feature that is not built yet: 0 is allowed
+line 4: in_any_directory: "maybe" is not 0 or 1 (no or yes, false or true)
 line 5: extractor_file_id: "200" needs a feature that is not built yet: 0 is allowed
 line 6: equalize_interval: "10" needs a feature that is not built yet: nothing is allowed
 line 7: delete_orphans: "1" needs a feature that is not built yet: 0 is allowed
