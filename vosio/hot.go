@@ -35,9 +35,9 @@ type hot struct {
 
 const (
 	hotShards = 16
-	// hotBytes bounds what is kept, of all files: about a million records of 100
+	// hotBytes bounds what is kept, of all files: about 890,000 records of 100
 	// bytes. The places are hotSlots times 8 bytes beside it.
-	hotBytes = 128 << 20
+	hotBytes = 112 << 20
 	hotSlots = 1 << 21
 	// hotWays is how many places a register may have.
 	hotWays = 8
