@@ -120,10 +120,12 @@ try {
       }
     }
     // Each line of links is what its receiver says.
-    for (const [from, to, state, , , txns] of await cells("#d-links table")) {
+    for (const [from, to, state, , clock, , txns] of await cells("#d-links table")) {
       const links = views.find((v) => v.module === to).links;
       const link = links.find((l) => l.peer === from);
+      const off = link.clock_offset_ms;
       assert.deepEqual([state, txns], [link.state, String(link.received_txns)], `${from} to ${to}`);
+      assert.ok(off == null ? clock === "unknown" : /^[+-]\d+\.\d ms$/.test(clock) && Math.abs(parseFloat(clock) - off) < 0.051, `the clock of ${from} at ${to}: ${clock}, ${off}`);
     }
     const groups = await api("/v1/groups");
     const owned = groups.filter((g) => g.mode === "owned");
