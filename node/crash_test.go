@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		flag.Set("test.parallel", "4")
+		flag.Set("test.parallel", "6")
 	}
 	os.Exit(m.Run())
 }

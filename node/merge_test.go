@@ -180,6 +180,7 @@ func TestPinned(t *testing.T) {
 // TestPrunedPastInAStorm does it again and again while everybody does a bit of
 // everything.
 func TestPrunedPastInAStorm(t *testing.T) {
+	t.Parallel()
 	nodes := meshReady(t, "%east#m1", "%north#m1", "%west#m1")
 	west := nodes[2]
 	keyedAt(t, nodes[0], "main:k0")

@@ -13,6 +13,7 @@ import (
 // A joiner that the tables leave without a link to anybody says so, instead of
 // waiting silently for what cannot come, and goes on when they give it one.
 func TestAJoinerWithoutLinksSaysSo(t *testing.T) {
+	t.Parallel()
 	nodes := bareMesh(t, "%east#m1", "%west#m1")
 	apply := func(text string) {
 		t.Helper()

@@ -152,6 +152,7 @@ func refused(t *testing.T, ctx context.Context, base, text, module string, cl ad
 
 // TestDirectoriesThatAreRefused serves what must not be served.
 func TestDirectoriesThatAreRefused(t *testing.T) {
+	t.Parallel()
 	east := bareMesh(t, "%east#m1")[0]
 	other := bareMesh(t, "%other#m1")[0]
 	is := func(what string, err error, code, words string) {
