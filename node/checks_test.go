@@ -66,7 +66,7 @@ func TestSettings(t *testing.T) {
 	})
 
 	// The counts of a file at one module are changed behind its back.
-	f, err := nodes[1].eng.Info(nodes[1].rules.Share("main").Root + ">a")
+	f, err := nodes[1].eng.Info(shareMain(nodes[1]).Root + ">a")
 	if err != nil {
 		t.Fatal(err)
 	}

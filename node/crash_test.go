@@ -17,6 +17,9 @@ import (
 	"drmesh/vosio/call"
 )
 
+// sideBySide is how many tests run at a time: most of them wait for something.
+var sideBySide = "6"
+
 // TestMain lets the test binary be the process that is killed. Of the tests
 // that mostly wait, for elections, leases and modules that become voters, four
 // run side by side.
@@ -29,7 +32,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		flag.Set("test.parallel", "6")
+		flag.Set("test.parallel", sideBySide)
 	}
 	os.Exit(m.Run())
 }

@@ -104,7 +104,7 @@ func TestProof(t *testing.T) {
 	flip, drop := "a007", "a023"
 	touch := func(n *Node, key string, fn func(k, v []byte) error) {
 		t.Helper()
-		id, addr, err := n.eng.AddressOf(n.rules.Share("main").Root+">f", key)
+		id, addr, err := n.eng.AddressOf(shareMain(n).Root+">f", key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func TestProofOfManyLost(t *testing.T) {
 	hasIndexes(t, "main:f", 2, nodes...)
 	writeRecords(t, nodes[0], "a", 300)
 	eventually(t, "all is applied", func() bool { return applied(nodes...) })
-	id, _, err := nodes[1].eng.AddressOf(nodes[1].rules.Share("main").Root+">f", "a007")
+	id, _, err := nodes[1].eng.AddressOf(shareMain(nodes[1]).Root+">f", "a007")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestProofOfManyLost(t *testing.T) {
 	}
 	st := nodes[0].ctl.state()
 	for _, limit := range []int{1000, 50} {
-		p := &prover{n: nodes[0], st: st, share: nodes[0].rules.Share("main"), scan: true, limit: limit, answer: 20}
+		p := &prover{n: nodes[0], st: st, share: shareMain(nodes[0]), scan: true, limit: limit, answer: 20}
 		x := p.prove(t.Context())
 		if x.State != admin.ProofDiffers || len(x.Differences) != min(limit, 300) || x.More != (limit < 300) {
 			t.Errorf("limit %d: %s %s, %d differences, more %v", limit, x.State, x.Reason, len(x.Differences), x.More)

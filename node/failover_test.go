@@ -214,8 +214,7 @@ func TestTwoSitesAndAWitness(t *testing.T) {
 		return err == nil && g[0].Owner == "%west#m1" && leased(nodes[1])
 	})
 	// With commit_scope one nobody else is there to confirm.
-	long := nodes[1].scopes.timeout
-	nodes[1].scopes.timeout = 300 * time.Millisecond
+	confirmWithin(nodes[1], 300*time.Millisecond)
 	if err := tryPut(nodes[1], "main:a", "two"); call.CodeOf(err) != call.DurableHere {
 		t.Errorf("a write that nobody confirms: %v", err)
 	}
@@ -224,7 +223,7 @@ func TestTwoSitesAndAWitness(t *testing.T) {
 		got, err := content(nodes[0], "main:a")
 		return err == nil && got == "one two"
 	})
-	nodes[1].scopes.timeout = long
+	confirmWithin(nodes[1], scopeTimeout)
 	if err := tryPut(nodes[1], "main:a", "three"); err != nil {
 		t.Errorf("a write with both there: %v", err)
 	}

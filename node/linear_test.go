@@ -82,7 +82,7 @@ func TestOwnersAreLinear(t *testing.T) {
 	t.Parallel()
 	nodes := ownedMesh(t, " =failover 1\n =commit_scope one\n", "%east#m1", "%west#m1", "%north#m1")
 	ctx := context.Background()
-	nodes[0].scopes.timeout = time.Second
+	confirmWithin(nodes[0], time.Second)
 	keyedAt(t, nodes[0], "main:count")
 	hasIndexes(t, "main:count", 2, nodes...)
 	c := program(t, nodes[0])

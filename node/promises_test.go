@@ -11,6 +11,7 @@ import (
 
 	"drmesh/admin"
 	"drmesh/origin"
+	"drmesh/vosio"
 	"drmesh/vosio/call"
 	"drmesh/vosio/record"
 )
@@ -37,6 +38,13 @@ func mayWrite(n *Node) bool {
 	defer n.mu.Unlock()
 	s := n.rules.Share("main")
 	return s != nil && !s.Stream.IsZero() && len(n.need) == 0
+}
+
+// shareMain is share main as a module has it.
+func shareMain(n *Node) *vosio.Share {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rules.Share("main")
 }
 
 // program gives a program at a module; it ends with the test.

@@ -4,4 +4,4 @@ package node
 
 import "time"
 
-func init() { controlPace.Heartbeat = 1500 * time.Millisecond }
+func init() { controlPace.Heartbeat, sideBySide = 1500*time.Millisecond, "4" }

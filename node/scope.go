@@ -18,8 +18,8 @@ const scopeTimeout = 10 * time.Second
 // scopes are the changes that are durable here and wait for other modules to
 // have them too, or for their owner's lease. They are as many as there are calls under way.
 type scopes struct {
-	timeout time.Duration // scopeTimeout; set before the node starts
-	mu      sync.Mutex    // protects waiting; never held while answering
+	timeout time.Duration // scopeTimeout, but in tests
+	mu      sync.Mutex    // protects all of it; never held while answering
 	waiting map[origin.Stream][]scoped
 	ended   bool // the node stops: nobody waits any more
 }
