@@ -21,7 +21,7 @@ import (
 var sideBySide = "6"
 
 // TestMain lets the test binary be the process that is killed. Of the tests
-// that mostly wait, for elections, leases and modules that become voters, four
+// that mostly wait, for elections, leases and modules that become voters, some
 // run side by side.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("DRMESH_TEST_WRITER"); dir != "" {

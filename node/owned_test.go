@@ -400,14 +400,20 @@ func TestTailBeginsAtTheEnd(t *testing.T) {
 	nodes := meshReady(t, "%east#m1")
 	put(t, nodes[0], "main:a", "before")
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	var tails sync.WaitGroup
+	defer func() {
+		cancel()
+		tails.Wait()
+	}()
 	tail := func(r admin.JournalRequest) chan string {
-		got := make(chan string, 100)
-		go engine{nodes[0]}.Journal(ctx, r, func(c *admin.Change) error {
-			if c.Kind == "write" && c.File == "a" {
-				got <- string(c.Data)
-			}
-			return nil
+		got := make(chan string, 1000)
+		tails.Go(func() {
+			engine{nodes[0]}.Journal(ctx, r, func(c *admin.Change) error {
+				if c.Kind == "write" && c.File == "a" {
+					got <- string(c.Data)
+				}
+				return nil
+			})
 		})
 		return got
 	}

@@ -592,15 +592,6 @@ func (c *committer) cut() {
 	c.waiters = c.waiters[:0]
 	clear(c.touched)
 	clear(c.streams)
-	for fl := range c.stats {
-		e.events.changed(fl.id)
-		e.watches.happened(fl.id)
-	}
-	for _, n := range c.notices {
-		e.events.notified(n)
-		e.watches.happened(n.file)
-	}
-	c.notices = c.notices[:0]
 	clear(c.stats)
 	c.scanDue()
 }
@@ -652,6 +643,15 @@ func (c *committer) changed() {
 			f.stat.queue.arrived()
 		}
 	}
+	for f := range c.stats {
+		c.e.events.changed(f.id)
+		c.e.watches.happened(f.id)
+	}
+	for _, n := range c.notices {
+		c.e.events.notified(n)
+		c.e.watches.happened(n.file)
+	}
+	c.notices = c.notices[:0]
 }
 
 // keyLocalSeq holds the last number given to a change of an unshared file.
