@@ -115,6 +115,9 @@ type Members struct {
 	leaving   bool
 	pending   map[origin.Module]Event
 	conflicts map[origin.Module]bool
+	// alive is who seems alive, ourselves included, as memberlist told us:
+	// what its own list gives goes on being written without a lock of ours.
+	alive map[origin.Module]Event
 }
 
 // Start begins to gossip. It finds the others by itself, among Config.Peers.
@@ -148,6 +151,7 @@ func Start(cfg Config) (*Members, error) {
 		wake:      make(chan struct{}, 1),
 		pending:   map[origin.Module]Event{},
 		conflicts: map[origin.Module]bool{},
+		alive:     map[origin.Module]Event{},
 	}
 	c := memberlist.DefaultLANConfig()
 	c.Name = name(cfg.Self)
@@ -207,13 +211,12 @@ func (m *Members) SetMeta(meta Meta) error {
 
 // Members lists who seems alive, ourselves included, by number.
 func (m *Members) Members() []Event {
-	var l []Event
-	for _, n := range m.list.Members() {
-		if e, ok := event(n, Alive); ok {
-			l = append(l, e)
-		}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := make([]Event, 0, len(m.alive))
+	for _, id := range sorted(m.alive) {
+		l = append(l, m.alive[id])
 	}
-	slices.SortFunc(l, func(a, b Event) int { return int(int64(a.Module) - int64(b.Module)) })
 	return l
 }
 
@@ -353,16 +356,15 @@ func (m *Members) missing() []origin.Module {
 	if m.cfg.Peers == nil {
 		return nil
 	}
-	alive := map[origin.Module]bool{m.cfg.Self: true}
-	for _, n := range m.list.Members() {
-		alive[number(n.Name)] = true
-	}
 	var l []origin.Module
-	for _, id := range m.cfg.Peers() {
-		if !alive[id] {
+	peers := m.cfg.Peers()
+	m.mu.Lock()
+	for _, id := range peers {
+		if _, ok := m.alive[id]; !ok && id != m.cfg.Self {
 			l = append(l, id)
 		}
 	}
+	m.mu.Unlock()
 	slices.Sort(l)
 	return l
 }
@@ -445,8 +447,17 @@ func (delegate) MergeRemoteState([]byte, bool)   {}
 // events is called with memberlist's locks held, so it only takes note.
 type events struct{ m *Members }
 
+// note is called under memberlist's lock: n is not written meanwhile.
 func (e events) note(n *memberlist.Node, s State) {
-	if ev, ok := event(n, s); ok && ev.Module != e.m.cfg.Self {
+	ev, ok := event(n, s)
+	e.m.mu.Lock()
+	if ok && s == Alive {
+		e.m.alive[ev.Module] = ev
+	} else {
+		delete(e.m.alive, number(n.Name))
+	}
+	e.m.mu.Unlock()
+	if ok && ev.Module != e.m.cfg.Self {
 		e.m.post(ev)
 	}
 }

@@ -160,6 +160,26 @@ func TestOneDiesAndTheOthersHear(t *testing.T) {
 	}
 }
 
+// Who asks for the members meanwhile gets whole news: memberlist goes on
+// writing what its own list gives.
+func TestMembersWhileTheyChange(t *testing.T) {
+	w := &wire{}
+	m1, _ := w.start(t, 1, 11, 1, 2)
+	m2, _ := w.start(t, 2, 22, 1, 2)
+	eventually(t, "both know each other", func() bool { return names(m1) == "1 2" && names(m2) == "1 2" })
+	for i := uint64(1); i <= 20; i++ {
+		if err := m2.SetMeta(Meta{Control: i}); err != nil {
+			t.Fatal(err)
+		}
+		var told []Event
+		for deadline := time.Now().Add(15 * time.Second); len(told) < 2 || told[1].Meta.Control < i; told = m1.Members() {
+			if time.Now().After(deadline) {
+				t.Fatalf("never: %d is heard of", i)
+			}
+		}
+	}
+}
+
 // Shutdown leaves no goroutine (TestMain looks), gives no event afterwards, and
 // a dead neighbour never blocks the rest.
 func TestShutdownWaitsForProbes(t *testing.T) {
