@@ -236,7 +236,7 @@ func (n *Node) setWants(st *control.State) {
 
 // applyControl brings the module in line with a control state that follows
 // old; nil at the start.
-func (n *Node) applyControl(old, st *control.State) error {
+func (n *Node) applyControl(old, st *control.State, away bool) error {
 	t := st.Tables()
 	// Groups that are new here: whole from the beginning, or to be fetched.
 	was := map[origin.Group]bool{}
@@ -311,7 +311,7 @@ func (n *Node) applyControl(old, st *control.State) error {
 		n.mu.Lock()
 		if why, bad := n.notCurrent[s.Stream]; bad {
 			s.Stream, s.Stopped = origin.Stream{}, why
-		} else if n.awaitsProof(s.Stream) {
+		} else if n.awaitsProof(s.Stream) || away {
 			s.Waiting = true
 		}
 		n.mu.Unlock()
@@ -325,6 +325,7 @@ func (n *Node) applyControl(old, st *control.State) error {
 	n.mu.Lock()
 	n.rules = r
 	n.mu.Unlock()
+	n.tellReplaced(st)
 	n.nudgeOwner()
 	n.heads.setControl(st.Index)
 	n.applier.Retry()
@@ -343,8 +344,9 @@ func (n *Node) controlLoop(cur *control.State) {
 	defer t.Stop()
 	for {
 		ch := n.ctl.changed()
+		away := n.away.Load() // before the state: when it is over, the state has what was brought
 		if st := n.ctl.state(); st != cur {
-			if err := n.applyControl(cur, st); err != nil && n.ctx.Err() == nil {
+			if err := n.applyControl(cur, st, away); err != nil && n.ctx.Err() == nil {
 				n.alarm("control state is not in force", err.Error())
 			} else {
 				n.clearAlarm("control state is not in force")
@@ -362,7 +364,11 @@ func (n *Node) controlLoop(cur *control.State) {
 			me, _ := cur.Member(n.dir.Number)
 			answer <- n.askRenewal(me)
 		case <-n.reload:
-			if err := n.applyControl(cur, cur); err != nil && n.ctx.Err() == nil {
+			away := n.away.Load()
+			if n.ctl.state() != cur {
+				continue // the newer one makes the rules anew
+			}
+			if err := n.applyControl(cur, cur, away); err != nil && n.ctx.Err() == nil {
 				n.alarm("control state is not in force", err.Error())
 			}
 		case <-t.C:

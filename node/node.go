@@ -89,6 +89,7 @@ type Node struct {
 	behindOn chan struct{}         // capacity 1: a txn names tables that are not known here
 	owner    chan struct{}         // capacity 1: the owner's duties are to be looked at
 	unproven atomic.Bool           // the directory may be a copy: see fingerprint.go
+	away     atomic.Bool           // it was, and has not asked the neighbours since: see comeback.go
 	reload   chan struct{}         // capacity 1: rules must be made anew
 
 	summing    summing
@@ -283,12 +284,14 @@ func Open(ctx context.Context, o ServeOptions) (_ *Node, err error) {
 		},
 		Reported: n.reported, Sealed: sealed,
 		Ready: n.knowsTables, Hold: n.eng.Hold, Logger: n.log, Sick: n.sick})
-	if err := n.applyControl(nil, st); err != nil {
+	n.away.Store(n.returns())
+	if err := n.applyControl(nil, st, n.away.Load()); err != nil {
 		return nil, err
 	}
 	n.openMesh()
 	n.openGossip()
-	n.wg.Add(12)
+	n.wg.Add(13)
+	go n.comeBack()
 	go n.checkFiles()
 	go n.leaseNumbers()
 	go n.dailyLog()

@@ -4,4 +4,4 @@ package node
 
 import "time"
 
-func init() { controlPace.Heartbeat, sideBySide = 1500*time.Millisecond, "4" }
+func init() { controlPace.Heartbeat, sideBySide = 1500*time.Millisecond, "6" }

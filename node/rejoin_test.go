@@ -245,8 +245,53 @@ func TestRestoredCopy(t *testing.T) {
 	// its place.
 	shut(t, west)
 	gone := reopen(t, dir+".gone")
+	refusesShared(t, gone, "main:audit") // at once: it asks before it writes
 	eventually(t, "it says why", func() bool { return hasAlarm(t, gone, "another directory of this module has taken its place") })
 	refusesShared(t, gone, "main:audit")
+}
+
+// TestPutBackInPlace puts an older state into a directory without its
+// fingerprint showing it, as a machine that goes back to a snapshot does: the
+// first shared write waits until the neighbours were asked, and is refused. With
+// no neighbour in reach it does not wait for long.
+func TestPutBackInPlace(t *testing.T) {
+	t.Parallel()
+	nodes := meshReady(t, "%east#m1", "%west#m1")
+	put(t, nodes[1], "main:audit", "w1")
+	converged(t, nodes, "main:audit")
+	dir := nodes[1].dir.path
+	shut(t, nodes[1])
+	backup := copyOf(t, dir)
+	nodes[1] = reopen(t, dir)
+	put(t, nodes[1], "main:audit", "w2")
+	converged(t, nodes, "main:audit")
+	shut(t, nodes[1])
+	for _, of := range []string{"db", "control"} {
+		if err := os.RemoveAll(filepath.Join(dir, of)); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("cp", "-a", filepath.Join(backup, of), dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	west := reopen(t, dir)
+	if west.unproven.Load() {
+		t.Fatal("its fingerprint shows it, so this tests nothing")
+	}
+	refusesShared(t, west, "main:audit")
+	// It gets back what it had written, and goes on.
+	writable(t, west)
+	put(t, west, "main:audit", "w3")
+	nodes[1] = west
+	converged(t, nodes, "main:audit")
+	if got, err := content(west, "main:audit"); err != nil || got != "w1 w2 w3" {
+		t.Errorf("it has %q, %v", got, err)
+	}
+	// Alone it writes too.
+	shut(t, nodes[0])
+	shut(t, west)
+	west = reopen(t, dir)
+	put(t, west, "main:audit", "w4")
 }
 
 // TestFork has a directory and its copy both write under one stream: whoever

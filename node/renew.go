@@ -108,11 +108,6 @@ func (n *Node) adoptInstance(st *control.State) error {
 		r.instance, r.under = slices.Clone(me.Instance), false
 		n.log.Info("this module goes on under new incarnations")
 	}
-	if ok && !bytes.Equal(me.Instance, r.instance) {
-		n.alarm(replacedKey, "it takes no shared writes here; stop this one, or, if the other is gone for good, give this one its place: drmesh rejoin --take-over")
-	} else {
-		n.clearAlarm(replacedKey)
-	}
 	n.mu.Lock()
 	var over []origin.Stream
 	for s := range n.notCurrent {
@@ -129,6 +124,16 @@ func (n *Node) adoptInstance(st *control.State) error {
 		n.clearAlarm(notCurrentKey(n, s))
 	}
 	return nil
+}
+
+// tellReplaced raises the alarm of a directory that control has put another in
+// the place of, once the rules that stop its writes are in force.
+func (n *Node) tellReplaced(st *control.State) {
+	if me, ok := st.Member(n.dir.Number); ok && !bytes.Equal(me.Instance, n.renewal.instance) {
+		n.alarm(replacedKey, "it takes no shared writes here; stop this one, or, if the other is gone for good, give this one its place: drmesh rejoin --take-over")
+	} else {
+		n.clearAlarm(replacedKey)
+	}
 }
 
 // outdated reports whether this directory must be renewed: a stream that it
