@@ -14,8 +14,10 @@
 // that does not read its answers stops being read. Rubbish ends its connection
 // and is counted; only the first of a minute is logged.
 //
-// Each connection has three goroutines: one reads frames, one carries calls
-// out, one writes what is ready. Close of the server ends them all.
+// Each connection has four goroutines: of two that read frames in turn, each
+// carries out the calls that come alone, so that a program that waits for each
+// answer wakes one goroutine for it; one carries out what is queued, one writes
+// what others left to it. Close of the server ends them all.
 package socket
 
 import (

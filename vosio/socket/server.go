@@ -53,9 +53,13 @@ type Server struct {
 	ctx        context.Context
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
+	patience   time.Duration // the constant, but in tests
 
-	mu    sync.Mutex // protects conns
-	conns map[net.Conn]struct{}
+	mu    sync.Mutex               // protects conns
+	conns map[net.Conn]*connection // nil until its hello
+
+	watched atomic.Bool   // somebody watches for calls that take long
+	watch   chan struct{} // capacity 1: somebody has to
 
 	// Calls counts calls carried out; Refused counts connections refused, or
 	// ended for what they sent.
@@ -90,10 +94,11 @@ func Serve(path string, newProcess func(name string, c Cred) Process, log *slog.
 		ln.Close()
 		return nil, fmt.Errorf("listen at %s: %w", path, err)
 	}
-	s := &Server{ln: ln, newProcess: newProcess, log: log, conns: map[net.Conn]struct{}{}}
+	s := &Server{ln: ln, newProcess: newProcess, log: log, patience: patience, conns: map[net.Conn]*connection{}, watch: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wg.Add(1)
+	s.wg.Add(2)
 	go s.accept()
+	go s.watchCalls()
 	return s, nil
 }
 
@@ -144,7 +149,7 @@ func (s *Server) accept() {
 		full := len(s.conns) >= maxConnections
 		closed := s.ctx.Err() != nil
 		if !full && !closed {
-			s.conns[c] = struct{}{}
+			s.conns[c] = nil
 			s.wg.Add(1)
 		}
 		s.mu.Unlock()
@@ -197,7 +202,12 @@ func (s *Server) serve(c *net.UnixConn) {
 	if h.name == "" {
 		h.name = program(cred)
 	}
-	x := &connection{s: s, p: s.newProcess(h.name, cred), out: newSender(c), jobs: make(chan *job, tokens), room: make(chan struct{}, tokens)}
+	x := &connection{s: s, p: s.newProcess(h.name, cred), r: r, out: newSender(c), jobs: make(chan *job, tokens), room: make(chan struct{}, tokens),
+		reads: make(chan struct{}, 1), over: make(chan struct{})}
+	x.starter, _ = x.p.(Starter)
+	s.mu.Lock()
+	s.conns[c] = x
+	s.mu.Unlock()
 	ctx, cancel := context.WithCancel(s.ctx)
 	var wg sync.WaitGroup
 	wg.Go(x.out.loop)
@@ -207,7 +217,11 @@ func (s *Server) serve(c *net.UnixConn) {
 		// reading for.
 		c.Close()
 	})
-	err = x.read(r)
+	wg.Go(func() { x.read(ctx) })
+	wg.Go(func() { x.read(ctx) })
+	x.reads <- struct{}{}
+	<-x.over
+	err = x.err
 	cancel()
 	close(x.jobs)
 	if err != nil && errors.Is(err, ErrFrame) || errors.Is(err, call.ErrMessage) {
@@ -257,14 +271,100 @@ func (s *Server) welcome(c *net.UnixConn, r io.Reader) (hello, error) {
 	return h, err
 }
 
-// connection is what the goroutines of one connection share.
+// connection is what the goroutines of one connection share. Two of them read,
+// in turn: who has read a call that comes alone carries it out himself, since to
+// hand it to another goroutine costs more than most calls. When it takes long
+// the other one reads on meanwhile, so that the program's end is seen.
 type connection struct {
 	s       *Server
 	p       Process
+	starter Starter // p, if it is one
 	out     *sender
 	jobs    chan *job
 	room    chan struct{} // tokens taken
 	pending sync.WaitGroup
+	dead    atomic.Bool // nothing more is carried out
+
+	turn   sync.Mutex    // held while a call is carried out
+	unmade atomic.Int32  // calls that were read and are not carried out yet
+	reads  chan struct{} // capacity 1: who gets this reads on
+	alone  atomic.Int32  // what the reader that carries out a call does next: one of the below
+	made   atomic.Uint32 // calls that readers began to carry out
+	at     uint32        // made, when it was last looked at; of who watches
+	over   chan struct{} // closed when the connection has ended, after err was set
+	err    error
+	r      *bufio.Reader // of who reads
+	buf    []byte        // of who reads
+}
+
+const (
+	readsOn  = iota // nobody else reads
+	carries         // it carries a call out
+	relieved        // the other one reads
+)
+
+// patience is how long a call may take before the other goroutine reads on; it
+// may be twice as long.
+const patience = 2 * time.Millisecond
+
+// watchCalls has others read on where a reader carries out a call that takes
+// long. It looks while there are such calls, since a timer for each would cost
+// more than most calls. It ends with the server.
+func (s *Server) watchCalls() {
+	defer s.wg.Done()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.watch:
+		}
+		t := time.NewTicker(s.patience)
+		for quiet := 0; quiet < 50 && s.ctx.Err() == nil; quiet++ {
+			select {
+			case <-s.ctx.Done():
+			case <-t.C:
+			}
+			if quiet == 40 {
+				// Who begins a call from here on sees that nobody watches; who
+				// has begun is seen below.
+				s.watched.Store(false)
+			}
+			if s.relieve() {
+				quiet = 0
+			}
+		}
+		t.Stop()
+	}
+}
+
+// relieve looks at all connections once; false: there was nothing to see.
+func (s *Server) relieve() (some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.conns {
+		if x == nil {
+			continue
+		}
+		made := x.made.Load()
+		switch {
+		case made != x.at:
+			x.at, some = made, true
+		case x.alone.CompareAndSwap(carries, relieved):
+			x.reads <- struct{}{} // never blocks: there is one reader at a time
+			some = true
+		}
+	}
+	return some
+}
+
+// watchOver has somebody watch.
+func (s *Server) watchOver() {
+	if !s.watched.Load() && s.watched.CompareAndSwap(false, true) {
+		select {
+		case s.watch <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // job is one call under way.
@@ -277,99 +377,136 @@ type job struct {
 
 var jobs = sync.Pool{New: func() any { return new(job) }}
 
-// read takes requests in until the connection ends.
-func (x *connection) read(r io.Reader) error {
-	var buf []byte
+// read takes requests in when it is its turn, until the connection ends.
+func (x *connection) read(ctx context.Context) {
 	for {
-		id, body, next, err := readFrame(r, buf, MaxFrame)
-		if err != nil {
-			return err
+		select {
+		case <-x.over:
+			return
+		case <-x.reads:
 		}
-		if buf = next; cap(buf) > 256<<10 {
-			buf = nil
-		}
-		if id == 0 {
-			return fmt.Errorf("%w: a request has an id, from 1", ErrFrame)
-		}
-		j := jobs.Get().(*job)
-		j.id, j.cost = id, 1+len(body)/tokenBytes
-		if err := call.DecodeRequest(body, &j.req); err != nil {
-			return err
-		}
-		for range j.cost {
-			select {
-			case x.room <- struct{}{}:
-			case <-x.s.ctx.Done():
-				return x.s.ctx.Err()
+		for mine := true; mine; {
+			j, err := x.next()
+			if err != nil {
+				x.err = err
+				close(x.over)
+				return
 			}
+			if x.unmade.Add(1) > 1 || x.r.Buffered() > 0 {
+				x.jobs <- j // never blocks: there are as many places as tokens
+				continue
+			}
+			x.made.Add(1)
+			x.alone.Store(carries)
+			x.s.watchOver()
+			x.turn.Lock()
+			x.carry(ctx, j, false)
+			x.turn.Unlock()
+			// Before the call counts as carried out: until then the other one
+			// carries out none.
+			mine = x.alone.CompareAndSwap(carries, readsOn)
+			x.unmade.Add(-1)
 		}
-		x.pending.Add(1)
-		x.jobs <- j // never blocks: there are as many places as tokens
 	}
 }
 
-// work carries calls out, in the order in which they came.
+// next reads one request, and waits until it may be under way.
+func (x *connection) next() (*job, error) {
+	id, body, next, err := readFrame(x.r, x.buf, MaxFrame)
+	if err != nil {
+		return nil, err
+	}
+	if x.buf = next; cap(x.buf) > 256<<10 {
+		x.buf = nil
+	}
+	if id == 0 {
+		return nil, fmt.Errorf("%w: a request has an id, from 1", ErrFrame)
+	}
+	j := jobs.Get().(*job)
+	j.id, j.cost = id, 1+len(body)/tokenBytes
+	if err := call.DecodeRequest(body, &j.req); err != nil {
+		return nil, err
+	}
+	for range j.cost {
+		select {
+		case x.room <- struct{}{}:
+		case <-x.s.ctx.Done():
+			return nil, x.s.ctx.Err()
+		}
+	}
+	x.pending.Add(1)
+	return j, nil
+}
+
+// work carries out the calls that were queued, in the order in which they came.
 func (x *connection) work(ctx context.Context) {
-	starter, _ := x.p.(Starter)
-	dead := false
 	for j := range x.jobs {
-		if dead || ctx.Err() != nil || x.out.wait() != nil {
-			dead = true
-			x.done(j)
-			continue
-		}
-		x.s.Calls.Add(1)
-		if starter != nil {
-			// Who answers last, or the call that was carried out, has the answer
-			// sent: mostly that is this goroutine, and wakes no other.
-			var first atomic.Bool
-			starter.Start(ctx, &j.req, &j.rep, func(err error) {
-				if err == nil {
-					err = x.reply(j)
-				}
-				if err != nil {
-					// As below: the end of the connection says it.
-					x.out.fail(err)
-					x.out.conn.Close()
-				}
-				x.done(j)
-				if !first.CompareAndSwap(false, true) {
-					x.out.later()
-				}
-			})
-			switch {
-			case first.CompareAndSwap(false, true): // its answer is to come
-			case len(x.jobs) > 0:
-				// The next call may wait for a lock: this one's answer does not.
-				x.out.later()
-				continue
-			}
-			if len(x.jobs) == 0 {
-				x.out.flush() // an error ends the next call, or the reader
-			}
-			continue
-		}
-		err := x.p.Do(ctx, &j.req, &j.rep)
-		if err == nil {
-			err = x.reply(j)
-		}
+		x.turn.Lock()
+		x.carry(ctx, j, true)
+		x.turn.Unlock()
+		x.unmade.Add(-1)
+	}
+}
+
+// carry carries a call out and answers it; queued says that others may stand
+// behind it. x.turn is held.
+func (x *connection) carry(ctx context.Context, j *job, queued bool) {
+	if x.dead.Load() || ctx.Err() != nil || x.out.wait() != nil {
+		x.dead.Store(true)
 		x.done(j)
+		return
+	}
+	x.s.Calls.Add(1)
+	more := func() bool { return queued && len(x.jobs) > 0 }
+	if x.starter != nil {
+		// Who answers last, or the call that was carried out, has the answer
+		// sent: mostly that is this goroutine, and wakes no other.
+		var first atomic.Bool
+		x.starter.Start(ctx, &j.req, &j.rep, func(err error) {
+			if err == nil {
+				err = x.reply(j)
+			}
+			if err != nil {
+				// As below: the end of the connection says it.
+				x.out.fail(err)
+				x.out.conn.Close()
+			}
+			x.done(j)
+			if !first.CompareAndSwap(false, true) {
+				x.out.later()
+			}
+		})
 		switch {
-		case err != nil:
-		case len(x.jobs) == 0:
-			err = x.out.flush()
-		default:
+		case first.CompareAndSwap(false, true): // its answer is to come
+		case more():
 			// The next call may wait for a lock: this one's answer does not.
 			x.out.later()
+			return
 		}
-		if err != nil {
-			// The outcome of a call is not known: the program learns this from
-			// the end of its connection. Only the reader's end closes the
-			// queue.
-			x.out.fail(err)
-			dead = true
-			x.out.conn.Close()
+		if !more() {
+			x.out.flush() // an error ends the next call, or the reader
 		}
+		return
+	}
+	err := x.p.Do(ctx, &j.req, &j.rep)
+	if err == nil {
+		err = x.reply(j)
+	}
+	x.done(j)
+	switch {
+	case err != nil:
+	case !more():
+		err = x.out.flush()
+	default:
+		// The next call may wait for a lock: this one's answer does not.
+		x.out.later()
+	}
+	if err != nil {
+		// The outcome of a call is not known: the program learns this from the
+		// end of its connection. Only the reader's end closes the queue.
+		x.out.fail(err)
+		x.dead.Store(true)
+		x.out.conn.Close()
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -475,6 +476,165 @@ func FuzzHello(f *testing.F) {
 			t.Fatalf("%+v", h)
 		}
 	})
+}
+
+// A program that goes while its call is carried out is noticed: by the reader
+// that carries the call out, and by those who carry out what is queued.
+func TestTheEndIsSeenDuringACall(t *testing.T) {
+	for _, queued := range []bool{false, true} {
+		begun, ended := make(chan struct{}, 2), make(chan struct{}, 2)
+		d := open(t, func(ctx context.Context, q *call.Request, r *call.Reply) error {
+			begun <- struct{}{}
+			<-ctx.Done()
+			ended <- struct{}{}
+			return ctx.Err()
+		})
+		c := d.dial(t)
+		q := call.Request{Call: "s$seq_read", Port: 1}
+		var reps [2]call.Reply
+		for i := range 1 + btoi(queued) {
+			if err := c.Go(context.Background(), &q, &reps[i], func(error) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-begun
+		_, f := d.process(t, 0)
+		c.Close()
+		<-ended
+		<-f.closed
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Calls are carried out one at a time, in the order in which they were sent,
+// whether they come alone or behind others, fast or slowly, and however often
+// the reader is relieved.
+func TestOneAtATime(t *testing.T) {
+	for _, relief := range []time.Duration{patience, time.Nanosecond} {
+		var under atomic.Int32
+		var last atomic.Int64
+		begun, release := make(chan struct{}), make(chan struct{})
+		d := open(t, func(_ context.Context, q *call.Request, r *call.Reply) error {
+			if under.Add(1) != 1 {
+				t.Error("two calls at once")
+			}
+			if was := last.Swap(q.Number); was != q.Number-1 {
+				t.Errorf("%d after %d", q.Number, was)
+			}
+			if string(q.Data) == "slow" {
+				begun <- struct{}{}
+				<-release
+				time.Sleep(3 * patience) // for the others to be read meanwhile
+			}
+			r.Number = q.Number
+			under.Add(-1)
+			return nil
+		})
+		d.patience = relief
+		c := d.dial(t)
+		ctx := context.Background()
+		n := int64(0)
+		for range 50 {
+			for range 20 { // alone
+				n++
+				q, r := call.Request{Call: "s$seq_read", Port: 1, Number: n}, call.Reply{}
+				if err := c.Do(ctx, &q, &r); err != nil || r.Number != n {
+					t.Fatalf("call %d: %v, answer %d", n, err, r.Number)
+				}
+			}
+			var reps [10]call.Reply
+			got := make(chan error, len(reps))
+			first := n + 1
+			for i := range reps {
+				n++
+				q := call.Request{Call: "s$seq_read", Port: 1, Number: n}
+				if i == 0 {
+					q.Data = []byte("slow") // until the others were sent
+				}
+				if err := c.Go(ctx, &q, &reps[i], func(err error) { got <- err }); err != nil {
+					t.Fatal(err)
+				}
+				if i == 0 {
+					<-begun // alone
+				}
+			}
+			release <- struct{}{}
+			for range reps {
+				if err := <-got; err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range reps {
+				if reps[i].Number != first+int64(i) {
+					t.Errorf("answer %d to call %d", reps[i].Number, first+int64(i))
+				}
+			}
+		}
+	}
+}
+
+// A caller who goes in the middle of an answer leaves the rest to who comes
+// after him.
+func TestACallerGoesInTheMiddleOfAnAnswer(t *testing.T) {
+	here, there := net.Pipe()
+	defer there.Close()
+	fail := make(chan error, 1)
+	half, rest := make(chan struct{}), make(chan struct{})
+	answer := func(id uint64, n int64) []byte {
+		b, err := appendReply(nil, id, &call.Reply{Number: n, Data: make([]byte, 100)})
+		if err != nil {
+			t.Error(err)
+		}
+		return b
+	}
+	go func() {
+		fail <- func() error {
+			if _, _, _, err := readFrame(there, nil, maxHello); err != nil {
+				return err
+			}
+			if _, err := there.Write(appendHello(nil, hello{version: Version})); err != nil {
+				return err
+			}
+			if _, _, _, err := readFrame(there, nil, MaxFrame); err != nil {
+				return err
+			}
+			first := answer(1, 11)
+			if _, err := there.Write(first[:20]); err != nil {
+				return err
+			}
+			close(half)
+			<-rest
+			if _, _, _, err := readFrame(there, nil, MaxFrame); err != nil {
+				return err
+			}
+			_, err := there.Write(append(first[20:], answer(2, 22)...))
+			return err
+		}()
+	}()
+	c, err := NewClient(context.Background(), here, "tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-half; cancel() }()
+	q, r := call.Request{Call: "s$seq_read", Port: 1}, call.Reply{}
+	if err := c.Do(ctx, &q, &r); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v, want that it was given up", err)
+	}
+	close(rest)
+	if err := c.Do(context.Background(), &q, &r); err != nil || r.Number != 22 {
+		t.Errorf("answer %d, %v", r.Number, err)
+	}
+	if err := <-fail; err != nil {
+		t.Error(err)
+	}
 }
 
 func BenchmarkDo(b *testing.B) {
