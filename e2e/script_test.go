@@ -424,7 +424,23 @@ func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 		if time.Now().After(deadline) {
+			lastLines(ts)
 			ts.Fatalf("drmesh %s: still %v", strings.Join(args, " "), err)
 		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// lastLines shows the ends of the logs of all modules, for who has to find out
+// why something did not come about.
+func lastLines(ts *testscript.TestScript) {
+	logs, _ := filepath.Glob(filepath.Join(ts.Getenv("WORK"), "*.log"))
+	for _, name := range logs {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+		ts.Logf("%s, the last lines:\n%s", filepath.Base(name), strings.Join(lines[max(0, len(lines)-30):], "\n"))
 	}
 }

@@ -188,8 +188,8 @@ func (n *Node) propose(ctx context.Context, c *control.Command) (control.Result,
 	ctx, cancel := context.WithTimeout(asked, proposeTimeout)
 	defer cancel()
 	var last error
-	for {
-		o, err := n.proposeOnce(ctx, b)
+	for try := 0; ; try++ {
+		o, err := n.proposeOnce(ctx, b, try)
 		if err == nil && o.Failed == "" {
 			if o.Refused != nil {
 				return o.Result, o.Refused
@@ -234,20 +234,19 @@ func precondition(err error) error {
 	return err
 }
 
-func (n *Node) proposeOnce(ctx context.Context, b []byte) (outcome, error) {
+// proposeReach bounds the wait for a connection to who is to decide: there is
+// somebody else to ask, or the leader changes.
+const proposeReach = 2 * time.Second
+
+func (n *Node) proposeOnce(ctx context.Context, b []byte, try int) (outcome, error) {
 	if n.raft == nil {
 		return outcome{}, errors.New("control is not started")
 	}
 	leader, ok := n.raft.Leader()
 	if !ok {
-		// One who does not vote may not have heard of the leader: ask a voter.
-		for _, m := range n.ctl.state().Members {
-			if m.Voter && m.Standing() && m.Number != n.dir.Number {
-				leader, ok = m.Number, true
-				break
-			}
-		}
-		if !ok {
+		// One who does not vote, or was away, may not have heard of the leader:
+		// ask the voters in turn, those first that there is a connection to.
+		if leader, ok = n.voterToAsk(try); !ok {
 			return outcome{}, errors.New("no leader")
 		}
 	}
@@ -257,6 +256,13 @@ func (n *Node) proposeOnce(ctx context.Context, b []byte) (outcome, error) {
 	if leader == n.dir.Number {
 		return n.proposeHere(ctx, b)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer time.AfterFunc(proposeReach, func() {
+		if !n.net.PeerStats(leader).Connected {
+			cancel()
+		}
+	}).Stop()
 	r, err := n.mesh.Call(ctx, leader, "propose", b)
 	if err != nil {
 		return outcome{}, err
@@ -267,6 +273,25 @@ func (n *Node) proposeOnce(ctx context.Context, b []byte) (outcome, error) {
 	}
 	err = msgpack.Unmarshal(r, &o)
 	return o, err
+}
+
+// voterToAsk gives a voter who may know the leader, another one for each try.
+func (n *Node) voterToAsk(try int) (origin.Module, bool) {
+	var near, far []origin.Module
+	for _, m := range n.ctl.state().Members {
+		switch {
+		case !m.Voter || !m.Standing() || m.Number == n.dir.Number:
+		case n.net.PeerStats(m.Number).Connected:
+			near = append(near, m.Number)
+		default:
+			far = append(far, m.Number)
+		}
+	}
+	l := append(near, far...)
+	if len(l) == 0 {
+		return 0, false
+	}
+	return l[try%len(l)], true
 }
 
 func (n *Node) proposeHere(ctx context.Context, b []byte) (outcome, error) {
