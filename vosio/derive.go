@@ -393,6 +393,7 @@ func (t *tx) catalogChanged(share string, addr []byte, next []origin.Version) er
 			was = before.index(x.Name)
 		}
 		if was == nil || !slices.Equal(was.Components, x.Components) || was.Kind != x.Kind || was.Collation != x.Collation || was.NullKeys != x.NullKeys ||
+			was.Duplicates != x.Duplicates || was.Local != x.Local || // who holds a value, where two modules made it differently
 			was.birth != x.birth && x.Kind != "" {
 			if err := t.buildIndex(now, x); err != nil {
 				return err
